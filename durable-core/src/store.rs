@@ -1,0 +1,375 @@
+//! What a store of steps is: everything that changes one is plain data, an [`Op`], and has an [`Answer`].
+//!
+//! The contract that every store keeps, and that `store::contract` checks:
+//! * One [`StepStore::apply`] is one durable transaction: when it returns `Ok`, all of its ops survive a
+//!   crash; when it returns `Err`, none of them is ever seen, unless the error says that the fate is unknown.
+//! * A batch means the same as its ops applied one by one. Each op is idempotent: applied twice, it changes
+//!   the store once.
+//! * An op that carries an [`Epoch`] changes nothing once that epoch is not the workflow's current one.
+//! * Epochs come from one counter of the store, and are never used again, also after a reset.
+//! * A row that cannot be read is reported alone, and stops no other.
+//!
+//! Nothing outside this folder knows a database.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::key::{Position, StepKey, WorkflowId};
+
+/// A number that tells one ownership of a run from every other, ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub i64);
+
+/// The name of one opened store: whoever runs a workflow writes it on the row. Random, never used twice.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct OwnerId(pub Arc<str>);
+
+impl fmt::Display for OwnerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The stored state of a run, as the `status` column of `workflows` holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunStatus {
+    /// Started and not ended: live if it has an owner that lives, otherwise interrupted.
+    Running,
+    /// Ended with a value.
+    Completed,
+    /// Ended with the workflow's own error, or given up after too many panics.
+    Failed,
+    /// Stopped by a fault that would come again: divergence, an unstorable value, an unreadable row.
+    Halted,
+}
+
+/// The stored outcome of an operation, as the `status` column of `steps` holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepStatus {
+    /// It returned a value.
+    Completed,
+    /// It returned an error, or panicked, after its retries.
+    Failed,
+}
+
+/// What an operation is, as the `kind` column holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A function with `#[durable::step]`.
+    Step,
+    /// A workflow called plainly inside a run: its steps are positions below its own.
+    Child,
+    /// A workflow started by its entry point inside a run: a run of its own.
+    Workflow,
+    /// `durable::sleep`: its output is the time to wake, in unix milliseconds.
+    Sleep,
+}
+
+/// One row of `workflows`: a run as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RunRecord {
+    /// The caller's id.
+    pub id: WorkflowId,
+    /// The workflow's name.
+    pub name: String,
+    /// The state it is in.
+    pub status: RunStatus,
+    /// The arguments, as a JSON array.
+    pub input: String,
+    /// The value, as JSON, once completed.
+    pub output: Option<String>,
+    /// The error once failed (JSON), the fault once halted (text), the message of the panic that interrupted it (text).
+    pub error: Option<String>,
+    /// When it was first started.
+    pub created: Timestamp,
+    /// When this row was last written.
+    pub updated: Timestamp,
+    /// Who runs it, if anyone does or did when it died.
+    pub owner: Option<OwnerId>,
+    /// The current ownership.
+    pub epoch: Epoch,
+    /// The run that started it from inside, if one did.
+    pub parent: Option<WorkflowId>,
+    /// How often an interrupted run was taken up again since it last ended.
+    pub recoveries: u32,
+    /// A random number of this run, never the same after a reset; idempotency keys carry it.
+    pub nonce: u64,
+    /// Where the run's `random()` and `uuid()` start from.
+    pub seed: u64,
+    /// A hash of the workflow function's source at the start, for diagnosis only.
+    pub fingerprint: u64,
+    /// The row was edited by hand: its checksum was set to null.
+    pub edited: bool,
+}
+
+/// One row of `steps`: an operation that has ended.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct StepRecord {
+    /// Where it stands in its run.
+    pub position: Position,
+    /// The step's name, without its position.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// The construct whose branch it stands in (`join`, or the name of an inline child); `None` in the root scope.
+    pub scope: Option<String>,
+    /// How it ended.
+    pub status: StepStatus,
+    /// The value or the error, as JSON.
+    pub output: String,
+    /// The hash of the arguments, where they could be hashed.
+    pub args_fingerprint: Option<u64>,
+    /// The arguments as a JSON array, for steps with `args = record`.
+    pub args: Option<String>,
+    /// Where the step is declared: `src/orders.rs:12`.
+    pub site: String,
+    /// How often its body ran for this outcome.
+    pub attempts: u32,
+    /// When its first attempt began.
+    pub started: Timestamp,
+    /// When this row was recorded.
+    pub timestamp: Timestamp,
+    /// The ownership that recorded it.
+    pub epoch: Epoch,
+    /// The program that recorded it: a hash of the executable's size and time.
+    pub build: u64,
+    /// The row was edited by hand: its checksum was set to null.
+    pub edited: bool,
+}
+
+impl StepRecord {
+    /// The `step_key` column: `<name>_<position>`.
+    pub fn key(&self) -> StepKey {
+        StepKey::new(&self.name, &self.position)
+    }
+}
+
+/// A change of the store.
+#[derive(Debug, Clone)]
+pub enum Op {
+    /// Inserts a run that is owned from the start, unless the id is taken. [`Answer::Started`] or [`Answer::Exists`].
+    Start(Start),
+    /// Takes a run up, if its epoch is still `expected`. [`Answer::Claimed`] or [`Answer::Lost`].
+    Claim(Claim),
+    /// Adds an outcome to a run. [`Answer::Done`], or [`Answer::Fenced`] if the epoch is stale.
+    Record(Record),
+    /// Ends a run and gives up its ownership. [`Answer::Done`] or [`Answer::Fenced`].
+    Finish(Finish),
+    /// Gives up the ownership of a run that has not ended. [`Answer::Done`] or [`Answer::Fenced`].
+    Release(Release),
+    /// Drops a position and all after it, and re-opens the run. [`Answer::Dropped`] or [`Answer::Lost`].
+    Rewind(Rewind),
+    /// Forgets a run. [`Answer::Done`], [`Answer::Lost`] if its epoch is not `expected`, also when there is no such run.
+    Reset(Reset),
+}
+
+/// See [`Op::Start`].
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The new run.
+    pub id: WorkflowId,
+    /// The workflow's name.
+    pub name: String,
+    /// The arguments, as a JSON array.
+    pub input: String,
+    /// Who runs it.
+    pub owner: OwnerId,
+    /// The run that starts it from inside.
+    pub parent: Option<WorkflowId>,
+    /// Random; a repeated start is known by it.
+    pub nonce: u64,
+    /// Random, or given in tests.
+    pub seed: u64,
+    /// The hash of the workflow function's source.
+    pub fingerprint: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// See [`Op::Claim`].
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The run.
+    pub id: WorkflowId,
+    /// The epoch that the caller has read; its owner is known to be dead, or none.
+    pub expected: Epoch,
+    /// Who takes it up.
+    pub owner: OwnerId,
+    /// Failed steps that are to run again; removed in the same transaction.
+    pub drop: Vec<Position>,
+    /// Whether an interrupted run is taken up (`recoveries` grows) or an ended one (it starts at 0).
+    pub interrupted: bool,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// See [`Op::Record`].
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The run.
+    pub id: WorkflowId,
+    /// The outcome; its `epoch` is the ownership that records it.
+    pub step: StepRecord,
+}
+
+/// See [`Op::Finish`].
+#[derive(Debug, Clone)]
+pub struct Finish {
+    /// The run.
+    pub id: WorkflowId,
+    /// The ownership that ends it.
+    pub epoch: Epoch,
+    /// How it ended.
+    pub end: End,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// With this value, as JSON.
+    Completed(String),
+    /// With this error, as JSON.
+    Failed(String),
+    /// By this fault, as text.
+    Halted(String),
+}
+
+/// See [`Op::Release`].
+#[derive(Debug, Clone)]
+pub struct Release {
+    /// The run.
+    pub id: WorkflowId,
+    /// The ownership that is given up.
+    pub epoch: Epoch,
+    /// The message of the panic that interrupted the body, if one did; kept in the `error` column.
+    pub panicked: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// See [`Op::Rewind`].
+#[derive(Debug, Clone)]
+pub struct Rewind {
+    /// The run.
+    pub id: WorkflowId,
+    /// The epoch that the caller has read.
+    pub expected: Epoch,
+    /// The first position to drop. The inline children that it lies in are dropped too: their results rest on it.
+    pub from: Position,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// See [`Op::Reset`].
+#[derive(Debug, Clone)]
+pub struct Reset {
+    /// The run.
+    pub id: WorkflowId,
+    /// The epoch that the caller has read.
+    pub expected: Epoch,
+}
+
+/// What became of an [`Op`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The run was inserted, with this ownership.
+    Started(Epoch),
+    /// The id is taken; nothing changed.
+    Exists,
+    /// The run was taken up, with this ownership.
+    Claimed(Epoch),
+    /// The epoch had moved on, or there is no such run; nothing changed.
+    Lost,
+    /// It was done.
+    Done,
+    /// The epoch is stale: somebody else owns the run. Nothing changed.
+    Fenced,
+    /// So many steps were dropped.
+    Dropped(u64),
+}
+
+/// The part of a store that writes. Blocking; one caller at a time.
+pub trait StepStore: Send {
+    /// Applies `ops` in order in one durable transaction, and answers each.
+    fn apply(&mut self, ops: &[Op]) -> Result<Vec<Answer>, StoreError>;
+
+    /// Opens a reader, which never waits for a writer's sync.
+    fn reader(&self) -> Result<Box<dyn StepReader>, StoreError>;
+
+    /// The owner that this store stands for: it lives until the store is dropped or the process dies.
+    fn owner(&self) -> OwnerId;
+}
+
+/// The part of a store that reads what is committed.
+pub trait StepReader: Send {
+    /// The run with this id.
+    fn run(&mut self, id: &WorkflowId) -> Result<Option<RunRecord>, StoreError>;
+
+    /// At most `limit` runs in the order of their ids, from after `after`; a row that cannot be read stands as its error.
+    fn runs(
+        &mut self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Result<RunRecord, CorruptRow>>, StoreError>;
+
+    /// At most `limit` steps of a run in the order of their positions, from after `after`.
+    fn steps(
+        &mut self,
+        id: &WorkflowId,
+        after: Option<&Position>,
+        limit: u32,
+    ) -> Result<Vec<StepRecord>, StoreError>;
+
+    /// Whether `owner` still lives. Needs no clock: `true` while it holds its lock, whatever state its process is in.
+    fn lives(&mut self, owner: &OwnerId) -> Result<bool, StoreError>;
+}
+
+/// A row that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the row {key:?} of table {table} cannot be read: {reason}")]
+pub struct CorruptRow {
+    /// `workflows` or `steps`.
+    pub table: &'static str,
+    /// The workflow id, or the workflow id and the step's key.
+    pub key: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The store could not do it now (full disk, I/O error, locked); nothing was committed, and a later try can succeed.
+    #[error("the store could not {action}: {reason}; nothing was committed")]
+    Unavailable {
+        /// What was being done, as `commit a batch of 3`.
+        action: String,
+        /// What the database said.
+        reason: String,
+    },
+    /// The commit failed in a way that does not tell whether it will be there after a restart. The connection was given up.
+    #[error(
+        "the store could not tell whether a commit went through: {reason}; what is recorded is read again on the next call"
+    )]
+    Unknown {
+        /// What the database said.
+        reason: String,
+    },
+    /// A row cannot be read; the others can.
+    #[error(transparent)]
+    Corrupt(#[from] CorruptRow),
+    /// The store itself cannot be used any more.
+    #[error("the store cannot be used: {reason}")]
+    Fatal {
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,1 @@
+//! Ordinary functions that survive crashes.
