@@ -1,0 +1,81 @@
+//! A function as its author wrote it: attributes, visibility, signature, and the body as one group of tokens.
+//! The body is not parsed: rustc reads it once, and reports a mistake in it once, where it is.
+//! Knows no rule about what a step or a workflow may be.
+
+use proc_macro2::{Delimiter, Group, TokenStream};
+use quote::ToTokens;
+use syn::parse::{Parse, ParseStream, Parser as _};
+use syn::{Attribute, Signature, Token, Visibility};
+
+/// A function, method or trait method, with a body or without.
+pub(crate) struct Func {
+    /// What stands above it, docs included.
+    pub(crate) attrs: Vec<Attribute>,
+    /// `pub`, `pub(crate)` or nothing.
+    pub(crate) vis: Visibility,
+    /// All from `async` or `fn` to the body.
+    pub(crate) sig: Signature,
+    /// The braces and what they hold; `None` for a trait method without a default.
+    pub(crate) body: Option<Group>,
+}
+
+impl Func {
+    /// Parses `item`, or says with `#[durable::<attribute>]` in the text where that attribute belongs.
+    pub(crate) fn parse(attribute: &str, item: TokenStream) -> syn::Result<Self> {
+        let parser = |input: ParseStream<'_>| {
+            let attrs = input.call(Attribute::parse_outer)?;
+            let vis = input.parse()?;
+            if !starts_function(input) {
+                return Err(input.error(wrong_place(attribute)));
+            }
+            let sig = input.parse()?;
+            let body = parse_body(input)?;
+            Ok(Self { attrs, vis, sig, body })
+        };
+        parser.parse2(item)
+    }
+}
+
+/// Whether a function begins here: qualifiers, then `fn`.
+fn starts_function(input: ParseStream<'_>) -> bool {
+    let ahead = input.fork();
+    let qualifiers = |ahead: ParseStream<'_>| -> syn::Result<()> {
+        ahead.parse::<Option<Token![const]>>()?;
+        ahead.parse::<Option<Token![async]>>()?;
+        ahead.parse::<Option<Token![unsafe]>>()?;
+        ahead.parse::<Option<syn::Abi>>()?;
+        Ok(())
+    };
+    qualifiers(&ahead).is_ok() && ahead.peek(Token![fn])
+}
+
+fn parse_body(input: ParseStream<'_>) -> syn::Result<Option<Group>> {
+    if input.parse::<Option<Token![;]>>()?.is_some() {
+        return Ok(None);
+    }
+    let body = Group::parse(input)?;
+    if body.delimiter() == Delimiter::Brace { Ok(Some(body)) } else { Err(input.error("expected a body")) }
+}
+
+fn wrong_place(attribute: &str) -> String {
+    let instead = match attribute {
+        "workflow" => "for code inside a method, move it into a function of its own",
+        _ => "for a block, move it into a function",
+    };
+    let places = if attribute == "workflow" { "functions" } else { "functions and methods" };
+    format!("`#[durable::{attribute}]` can be placed on {places} only; {instead}")
+}
+
+impl ToTokens for Func {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        for attr in &self.attrs {
+            attr.to_tokens(tokens);
+        }
+        self.vis.to_tokens(tokens);
+        self.sig.to_tokens(tokens);
+        match &self.body {
+            Some(body) => body.to_tokens(tokens),
+            None => <Token![;]>::default().to_tokens(tokens),
+        }
+    }
+}
