@@ -2,30 +2,18 @@
 //! Nothing here can fail; whatever could be wrong was refused in `model`.
 //! Generated names have mixed-site spans, so that a body cannot see them and no lint takes them for the user's.
 
+mod step;
 mod workflow;
 
+pub(crate) use step::step;
 pub(crate) use workflow::workflow;
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote_spanned};
 
 use crate::args::ArgsMode;
-use crate::model::{Arg, Callable, Retry, Step};
+use crate::model::{Arg, Callable};
 use crate::paths;
-
-/// Expands to:
-/// ```text
-/// pub fn charge(order: &Order) -> Result<Payment, OrderError> { <a call of `__private::step`> }
-/// ```
-pub(crate) fn step(step: &Step) -> TokenStream {
-    let call = match (&step.retry, step.callable.sig.asyncness.is_some()) {
-        (None, false) => emit_step(step),
-        (None, true) => emit_step_async(step),
-        (Some(retry), false) => emit_step_retried(step, retry),
-        (Some(retry), true) => emit_step_async_retried(step, retry),
-    };
-    emit_function(&step.callable, call)
-}
 
 /// A name that neither the body nor a lint can see.
 pub(super) fn local(name: &str) -> Ident {
@@ -40,87 +28,6 @@ pub(super) fn emit_function(callable: &Callable, inside: TokenStream) -> TokenSt
     let mut braces = Group::new(Delimiter::Brace, inside);
     braces.set_span(body.span());
     quote_spanned!(Span::mixed_site()=> #(#attrs)* #vis #sig #braces)
-}
-
-/// Expands to:
-/// ```text
-/// ::durable::__private::step(<spec>, <codec>, <args>, <closure>)
-/// ```
-fn emit_step(step: &Step) -> TokenStream {
-    let function = step.callable.paths.private("step");
-    let (spec, codec, args) = emit_parts(step);
-    let closure = emit_closure(&step.callable);
-    quote_spanned!(Span::mixed_site()=> #function(#spec, #codec, #args, #closure))
-}
-
-/// Expands to:
-/// ```text
-/// ::durable::__private::step_async(<spec>, <codec>, <args>, <future>).await
-/// ```
-fn emit_step_async(step: &Step) -> TokenStream {
-    let function = step.callable.paths.private("step_async");
-    let (spec, codec, args) = emit_parts(step);
-    let future = emit_future(&step.callable);
-    quote_spanned!(Span::mixed_site()=> #function(#spec, #codec, #args, #future).await)
-}
-
-/// Expands to:
-/// ```text
-/// ::durable::__private::step_retried(<spec>, <codec>, <args>, <retry if>, move || -> Result<Payment, OrderError> {
-///     let mut url = ::durable::__private::clone_for_each_attempt(&url);
-///     <typed body>
-/// })
-/// ```
-fn emit_step_retried(step: &Step, retry: &Retry) -> TokenStream {
-    let function = step.callable.paths.private("step_retried");
-    let (spec, codec, args) = emit_parts(step);
-    let retry_if = emit_retry_if(&step.callable, retry);
-    let returned = &step.callable.returned.ty;
-    let body = emit_typed_body(&step.callable);
-    let copies = step.callable.args.iter().filter_map(|arg| emit_copy(&step.callable, arg));
-    quote_spanned! {Span::mixed_site()=>
-        #function(#spec, #codec, #args, #retry_if, move || -> #returned { #(#copies)* #body })
-    }
-}
-
-/// Expands to:
-/// ```text
-/// ::durable::__private::step_async_retried(<spec>, <codec>, <args>, <retry if>, move || {
-///     let mut url = ::durable::__private::clone_for_each_attempt(&url);
-///     async move { <pinned type> <typed body> }
-/// }).await
-/// ```
-fn emit_step_async_retried(step: &Step, retry: &Retry) -> TokenStream {
-    let callable = &step.callable;
-    let function = callable.paths.private("step_async_retried");
-    let (spec, codec, args) = emit_parts(step);
-    let retry_if = emit_retry_if(callable, retry);
-    let copies = callable.args.iter().filter_map(|arg| emit_copy(callable, arg));
-    let (pinned, body) = (emit_pinned_type(callable), emit_typed_body(callable));
-    quote_spanned! {Span::mixed_site()=>
-        #function(#spec, #codec, #args, #retry_if, move || { #(#copies)* async move { #pinned #body } }).await
-    }
-}
-
-fn emit_parts(step: &Step) -> (TokenStream, TokenStream, TokenStream) {
-    let codec = emit_codec(&step.callable, step.timeout_ms.is_some());
-    (emit_step_spec(step), codec, emit_args(&step.callable, step.mode))
-}
-
-/// Expands to:
-/// ```text
-/// const { &::durable::__private::StepSpec::new("charge", <site>).retry(5, 200, 30_000).timeout(30_000).strict() }
-/// ```
-fn emit_step_spec(step: &Step) -> TokenStream {
-    let (spec, name) = (step.callable.paths.private("StepSpec"), &step.callable.name);
-    let site = emit_site(&step.callable);
-    let retry = step.retry.as_ref().map(|Retry { retries, backoff, .. }| {
-        let (min, max) = (backoff.min_delay_ms, backoff.max_delay_ms);
-        quote_spanned!(Span::mixed_site()=> .retry(#retries, #min, #max))
-    });
-    let timeout = step.timeout_ms.map(|ms| quote_spanned!(Span::mixed_site()=> .timeout(#ms)));
-    let strict = step.strict.then(|| quote_spanned!(Span::mixed_site()=> .strict()));
-    quote_spanned!(Span::mixed_site()=> const { &#spec::new(#name, #site) #retry #timeout #strict })
 }
 
 /// Expands to:
@@ -143,26 +50,38 @@ pub(super) fn emit_site(callable: &Callable) -> TokenStream {
     quote_spanned!(Span::mixed_site()=> #site { file: #file, line: #line })
 }
 
+/// What a return type must be, beyond storable.
+#[derive(Clone, Copy)]
+pub(super) enum Check {
+    /// `retries` repeats what failed.
+    CanFail,
+    /// A late attempt becomes an error of the step.
+    HoldsTimeout,
+    /// A name that does not end in `Result` stands for a type that is none.
+    NoResult,
+}
+
 /// Expands to:
 /// ```text
 /// {
 ///     use ::durable::__private::probe::*;
-///     let __split = (&&::durable::__private::Probe::<Result<Payment, OrderError>>::NEW).split();
-///     let __durable_value = (&&__split.ok()).ok_tag();
-///     let __durable_error = (&&&__split.err()).err_tag();
+///     let __durable_split = (&&::durable::__private::Probe::<Result<Payment, OrderError>>::NEW).split();
+///     let __durable_value = (&&__durable_split.ok()).ok_tag();
+///     let __durable_error = (&&&__durable_split.err()).err_tag();
 ///     __durable_value.check_value();
 ///     __durable_error.check_error();
-///     __split.codec(__durable_value, __durable_error)
+///     <further checks>
+///     __durable_split.codec(__durable_value, __durable_error)
 /// }
 /// ```
-/// The receivers of the two checks have plain spans of the types that they check: a missing bound is reported there.
-pub(super) fn emit_codec(callable: &Callable, has_timeout: bool) -> TokenStream {
+/// The receivers have plain spans of the types that they check: a missing bound is reported there.
+pub(super) fn emit_codec(callable: &Callable, checks: &[Check]) -> TokenStream {
     let (probes, probe) = (callable.paths.private("probe"), callable.paths.private("Probe"));
     let returned = &callable.returned;
-    let (split, ty) = (local("__split"), &returned.ty);
+    let (ty, split) = (&returned.ty, Ident::new("__durable_split", returned.value_span));
     let value = Ident::new("__durable_value", returned.value_span);
     let error = Ident::new("__durable_error", returned.error_span);
-    let timeout = has_timeout.then(|| quote_spanned!(Span::mixed_site()=> #error.check_timeout();));
+    let checks = checks.iter().map(|check| emit_check(*check, &split, &error));
     quote_spanned! {Span::mixed_site()=>
         {
             use #probes::*;
@@ -171,9 +90,26 @@ pub(super) fn emit_codec(callable: &Callable, has_timeout: bool) -> TokenStream 
             let #error = (&&&#split.err()).err_tag();
             #value.check_value();
             #error.check_error();
-            #timeout
+            #(#checks)*
             #split.codec(#value, #error)
         }
+    }
+}
+
+/// Expands to:
+/// ```text
+/// __durable_split.check_can_fail();
+/// ```
+/// or its kin; a timeout asks whether there is an error type, then what it can hold.
+fn emit_check(check: Check, split: &Ident, error: &Ident) -> TokenStream {
+    let on = |receiver: &Ident, method: &str| {
+        let method = Ident::new(method, receiver.span());
+        quote_spanned!(Span::mixed_site()=> #receiver.#method();)
+    };
+    match check {
+        Check::CanFail => on(split, "check_can_fail"),
+        Check::HoldsTimeout => [on(split, "check_timeout"), on(error, "check_timeout")].into_iter().collect(),
+        Check::NoResult => on(split, "check_no_result"),
     }
 }
 
@@ -206,7 +142,9 @@ pub(super) fn emit_args(callable: &Callable, mode: ArgsMode) -> TokenStream {
             quote_spanned!(Span::mixed_site()=> #attrs (&&#probe(&#name)).add(#sink);)
         }
     });
-    quote_spanned!(Span::mixed_site()=> #args(|#sink| { use #probes::*; #receiver #(#each)* }))
+    let imports = (receiver.is_some() || mode != ArgsMode::Record)
+        .then(|| quote_spanned!(Span::mixed_site()=> use #probes::*;));
+    quote_spanned!(Span::mixed_site()=> #args(|#sink| { #imports #receiver #(#each)* }))
 }
 
 /// Expands to:
@@ -218,14 +156,15 @@ fn emit_recorded_arg(callable: &Callable, arg: &Arg, sink: &Ident) -> TokenStrea
     let at = Span::mixed_site().located_at(arg.span());
     let (record, attrs, name) =
         (callable.paths.private_at("record_arg", at), emit_use_attrs(arg), &arg.outer);
-    quote_spanned!(at=> #attrs #record(#sink, &#name);)
+    let borrow = (!matches!(arg.ty, syn::Type::Reference(_))).then(|| quote_spanned!(at=> &));
+    quote_spanned!(at=> #attrs #record(#sink, #borrow #name);)
 }
 
 /// Expands to: the `cfg`s of the argument, and for a name such as `_order`, which only the expansion uses,
 /// ```text
 /// #[allow(clippy::used_underscore_binding)]
 /// ```
-fn emit_use_attrs(arg: &Arg) -> TokenStream {
+pub(super) fn emit_use_attrs(arg: &Arg) -> TokenStream {
     let cfg = arg.cfg();
     let unused = arg
         .is_unused()
@@ -274,9 +213,10 @@ pub(super) fn emit_future(callable: &Callable) -> TokenStream {
 /// if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<Result<T, E>> { return __ret; }
 /// ```
 /// It tells the compiler the type before it reads the body, as a plain function's signature does.
-fn emit_pinned_type(callable: &Callable) -> TokenStream {
-    let (ty, ret, some, none) = (&callable.returned.ty, local("__ret"), paths::some(), paths::none());
-    quote_spanned! {Span::mixed_site()=>
+pub(super) fn emit_pinned_type(callable: &Callable) -> TokenStream {
+    let at = Span::mixed_site().located_at(callable.returned.value_span);
+    let (ty, ret, some, none) = (&callable.returned.ty, local("__ret"), paths::some(at), paths::none(at));
+    quote_spanned! {at=>
         if let #some(#ret) = #none::<#ty> {
             return #ret;
         }
@@ -290,7 +230,7 @@ fn emit_pinned_type(callable: &Callable) -> TokenStream {
 /// #[allow(unreachable_code)]
 /// __ret
 /// ```
-fn emit_typed_body(callable: &Callable) -> TokenStream {
+pub(super) fn emit_typed_body(callable: &Callable) -> TokenStream {
     let (ty, body, ret) = (&callable.returned.ty, &callable.body, local("__ret"));
     quote_spanned! {Span::mixed_site()=>
         #[allow(unused_braces, clippy::diverging_sub_expression)]
@@ -304,46 +244,10 @@ fn emit_typed_body(callable: &Callable) -> TokenStream {
 /// ```text
 /// let (a, b) = __arg0;
 /// ```
-fn emit_binding(arg: &Arg) -> Option<TokenStream> {
+pub(super) fn emit_binding(arg: &Arg) -> Option<TokenStream> {
     let Arg { attrs, outer, pattern, .. } = arg;
     // A second `let _order` would be reported as one without an effect.
     (!arg.is_unused()).then(|| quote_spanned!(Span::mixed_site()=> #(#attrs)* let #pattern = #outer;))
-}
-
-/// Expands to:
-/// ```text
-/// let mut url = ::durable::__private::clone_for_each_attempt(&url);
-/// ```
-/// for an argument by value, placed on its type; a reference is bound as it is.
-fn emit_copy(callable: &Callable, arg: &Arg) -> Option<TokenStream> {
-    if matches!(arg.ty, syn::Type::Reference(_)) {
-        return emit_binding(arg);
-    }
-    let (attrs, pattern, copy) = (emit_use_attrs(arg), &arg.pattern, emit_clone(callable, arg));
-    Some(quote_spanned!(Span::mixed_site()=> #attrs let #pattern = #copy;))
-}
-
-fn emit_clone(callable: &Callable, arg: &Arg) -> TokenStream {
-    let at = Span::mixed_site().located_at(arg.span());
-    let (clone, outer) = (callable.paths.private_at("clone_for_each_attempt", at), &arg.outer);
-    quote_spanned!(at=> #clone(&#outer))
-}
-
-/// Expands to:
-/// ```text
-/// ::durable::__private::retry_if::<Result<Payment, OrderError>, _>(|__failure| path::to::predicate(__failure))
-/// ```
-/// or `retry_always::<…>()`; both need a return type that can fail, and are placed on it.
-fn emit_retry_if(callable: &Callable, retry: &Retry) -> TokenStream {
-    let ty = &callable.returned.ty;
-    let at = Span::mixed_site().located_at(callable.returned.error_span);
-    if let Some(predicate) = &retry.only_if {
-        let (function, failure) = (callable.paths.private_at("retry_if", at), local("__failure"));
-        quote_spanned!(at=> #function::<#ty, _>(|#failure| #predicate(#failure)))
-    } else {
-        let function = callable.paths.private_at("retry_always", at);
-        quote_spanned!(at=> #function::<#ty>())
-    }
 }
 
 /// The name of the argument in `run_durable` and its kin: the author's, or one by its number.

@@ -77,8 +77,13 @@ pub(crate) struct Workflow {
 
 impl Arg {
     /// Where a bound that the argument misses is reported.
+    ///
+    /// Of a reference it is what it refers to, because a span shows the first token of a type only.
     pub(crate) fn span(&self) -> Span {
-        self.ty.span()
+        match &self.ty {
+            Type::Reference(reference) => reference.elem.span(),
+            ty => ty.span(),
+        }
     }
 
     /// Whether the author says with a leading underscore that the body does not use it.
@@ -148,7 +153,7 @@ impl Callable {
         let Func { attrs, vis, mut sig, body } = func;
         let receiver = sig.receiver().cloned();
         let args = name_arguments(&mut sig);
-        let paths = Paths::new(root.map(|given| given.value).as_ref());
+        let paths = Paths::new(root.map(|given| given.value));
         Some(Self { attrs, vis, sig, body: body?, receiver, args, returned, name, paths })
     }
 }

@@ -3,23 +3,28 @@
 //! Knows no item and no option.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, quote_spanned};
 
 /// The paths of one expansion: they all start at the crate `durable`, under whatever name the user has it.
 pub(crate) struct Paths {
-    root: TokenStream,
+    /// The option `crate`; without it the crate is `::durable`.
+    root: Option<syn::Path>,
 }
 
 impl Paths {
-    /// Paths below `root`, which is `::durable` unless the option `crate` says otherwise.
-    pub(crate) fn new(root: Option<&syn::Path>) -> Self {
-        Self { root: root.map_or_else(|| quote!(::durable), ToTokens::to_token_stream) }
+    /// Paths below `root`, or below `::durable`.
+    pub(crate) fn new(root: Option<syn::Path>) -> Self {
+        Self { root }
+    }
+
+    fn root(&self, at: Span) -> TokenStream {
+        self.root.as_ref().map_or_else(|| quote_spanned!(at=> ::durable), ToTokens::to_token_stream)
     }
 
     /// `::durable::<name>`: a public item that a user may read in docs and signatures.
-    pub(crate) fn public(&self, name: &str) -> TokenStream {
-        let (root, name) = (&self.root, Ident::new(name, Span::mixed_site()));
-        quote!(#root::#name)
+    pub(crate) fn public(&self, name: &str, at: Span) -> TokenStream {
+        let (root, name) = (self.root(at), Ident::new(name, at));
+        quote_spanned!(at=> #root::#name)
     }
 
     /// `::durable::__private::<name>`: what only expansions name.
@@ -27,49 +32,40 @@ impl Paths {
         self.private_at(name, Span::mixed_site())
     }
 
-    /// The same, reported at `span` when the compiler has something to say about it.
-    pub(crate) fn private_at(&self, name: &str, span: Span) -> TokenStream {
-        let (root, name) = (&self.root, Ident::new(name, span));
-        quote_spanned!(span=> #root::__private::#name)
+    /// The same, reported at `at` when the compiler has something to say about it.
+    pub(crate) fn private_at(&self, name: &str, at: Span) -> TokenStream {
+        let (root, name) = (self.root(at), Ident::new(name, at));
+        quote_spanned!(at=> #root::__private::#name)
     }
 }
 
-/// `::core::result::Result`.
-pub(crate) fn result() -> TokenStream {
-    quote!(::core::result::Result)
+/// Declares functions that give an absolute path of the standard library, placed at a span.
+macro_rules! core_paths {
+    ($($(#[$doc:meta])* $name:ident => { $($path:tt)+ })*) => {
+        $(
+            $(#[$doc])*
+            pub(crate) fn $name(at: Span) -> TokenStream {
+                quote_spanned!(at=> $($path)+)
+            }
+        )*
+    };
 }
 
-/// `::core::result::Result::Ok`.
-pub(crate) fn ok() -> TokenStream {
-    quote!(::core::result::Result::Ok)
-}
-
-/// `::core::option::Option::Some`.
-pub(crate) fn some() -> TokenStream {
-    quote!(::core::option::Option::Some)
-}
-
-/// `::core::option::Option::None`.
-pub(crate) fn none() -> TokenStream {
-    quote!(::core::option::Option::None)
-}
-
-/// `::core::convert::Infallible`.
-pub(crate) fn infallible() -> TokenStream {
-    quote!(::core::convert::Infallible)
-}
-
-/// `::core::future::Future`.
-pub(crate) fn future() -> TokenStream {
-    quote!(::core::future::Future)
-}
-
-/// `::core::marker::Send`.
-pub(crate) fn send() -> TokenStream {
-    quote!(::core::marker::Send)
-}
-
-/// `::core::convert::AsRef`.
-pub(crate) fn as_ref() -> TokenStream {
-    quote!(::core::convert::AsRef)
+core_paths! {
+    /// The type `Result`.
+    result => { ::core::result::Result }
+    /// The variant `Ok`.
+    ok => { ::core::result::Result::Ok }
+    /// The variant `Some`.
+    some => { ::core::option::Option::Some }
+    /// The variant `None`.
+    none => { ::core::option::Option::None }
+    /// The error that cannot be.
+    infallible => { ::core::convert::Infallible }
+    /// What an `async fn` returns.
+    future => { ::core::future::Future }
+    /// What can move to another thread.
+    send => { ::core::marker::Send }
+    /// What an id is given as.
+    as_ref => { ::core::convert::AsRef }
 }

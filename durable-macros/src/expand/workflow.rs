@@ -5,7 +5,9 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote_spanned};
 
-use super::{emit_args, emit_closure, emit_codec, emit_function, emit_future, emit_site, local, public_name};
+use super::{
+    Check, emit_args, emit_closure, emit_codec, emit_function, emit_future, emit_site, local, public_name,
+};
 use crate::args::ArgsMode;
 use crate::model::{Arg, Callable, Workflow};
 use crate::paths;
@@ -105,20 +107,21 @@ fn shared_attrs(callable: &Callable) -> Vec<&syn::Attribute> {
 fn emit_entries(workflow: &Workflow) -> TokenStream {
     let Workflow { callable, twin, .. } = workflow;
     let (attrs, vis) = (shared_attrs(callable), &callable.vis);
-    let (id, as_ref, Input { names, types }) = (id_name(callable), paths::as_ref(), Input::of(callable));
+    let at = at_value(callable);
+    let (id, as_ref, Input { names, types }) = (id_name(callable), paths::as_ref(at), Input::of(callable));
     let (builder, outcome) = (builder(callable), outcome(callable));
     let [run_doc, resume_doc, durable_doc] = entry_docs(callable);
-    quote_spanned! {Span::mixed_site()=>
+    quote_spanned! {at=>
         #(#attrs)*
         #[allow(dead_code, clippy::too_many_arguments)]
         impl #twin {
             #[doc = #run_doc]
             #vis fn run_durable(#id: impl #as_ref<str>, #(#names: #types),*) -> #outcome {
-                Self::durable(#id, #(#names),*).run()
+                #builder::<Self>::run(Self::durable(#id, #(#names),*))
             }
             #[doc = #resume_doc]
             #vis fn resume(#id: impl #as_ref<str>) -> #outcome {
-                #builder::<Self>::resume(#id).run()
+                #builder::<Self>::run(#builder::<Self>::resume(#id))
             }
             #[doc = #durable_doc]
             #vis fn durable(#id: impl #as_ref<str>, #(#names: #types),*) -> #builder<Self> {
@@ -168,31 +171,37 @@ fn id_name(callable: &Callable) -> Ident {
 }
 
 fn builder(callable: &Callable) -> TokenStream {
-    callable.paths.public(if callable.sig.asyncness.is_some() { "AsyncRunBuilder" } else { "RunBuilder" })
+    let at = at_value(callable);
+    callable.paths.public(if callable.sig.asyncness.is_some() { "AsyncRunBuilder" } else { "RunBuilder" }, at)
 }
 
 /// What `run_durable` returns.
 fn outcome(callable: &Callable) -> TokenStream {
+    let at = at_value(callable);
     if callable.sig.asyncness.is_some() {
-        let future = callable.paths.public("RunFuture");
-        return quote_spanned!(Span::mixed_site()=> #future<Self>);
+        let future = callable.paths.public("RunFuture", at);
+        return quote_spanned!(at=> #future<Self>);
     }
-    let (result, run_error) = (paths::result(), callable.paths.public("RunError"));
+    let (result, run_error) = (paths::result(at), callable.paths.public("RunError", at));
     let (value, error) = value_and_error(callable);
-    quote_spanned!(Span::mixed_site()=> #result<#value, #run_error<#error>>)
+    quote_spanned!(at=> #result<#value, #run_error<#error>>)
+}
+
+/// Where the compiler shows what it has to say about the return type: at its value, as it is spelled.
+fn at_value(callable: &Callable) -> Span {
+    Span::mixed_site().located_at(callable.returned.value_span)
 }
 
 /// Value and error of the return type, in the user's tokens where they are spelled.
 fn value_and_error(callable: &Callable) -> (TokenStream, TokenStream) {
-    let ty = &callable.returned.ty;
+    let (ty, at) = (&callable.returned.ty, at_value(callable));
     match &callable.returned.shape {
         Shape::Spelled { value, error } => (value.to_token_stream(), error.to_token_stream()),
         Shape::Alias => {
-            let at = Span::mixed_site().located_at(callable.returned.value_span);
-            let result_like = callable.paths.private_at("ResultLike", at);
-            (quote_spanned!(at=> <#ty as #result_like>::Ok), quote_spanned!(at=> <#ty as #result_like>::Err))
+            let of = callable.paths.private_at("ResultLike", at);
+            (quote_spanned!(at=> <#ty as #of>::Ok), quote_spanned!(at=> <#ty as #of>::Err))
         }
-        Shape::Plain => (ty.clone(), paths::infallible()),
+        Shape::Plain => (ty.clone(), paths::infallible(at)),
     }
 }
 
@@ -235,18 +244,19 @@ fn emit_workflow_impl(workflow: &Workflow) -> TokenStream {
     let paths = &callable.paths;
     let (of, spec, codec_of) =
         (paths.private("Workflow"), paths.private("WorkflowSpec"), paths.private("Codec"));
-    let (name, site, codec) = (&callable.name, emit_site(callable), emit_codec(callable, false));
+    let (name, site, codec) = (&callable.name, emit_site(callable), emit_checked_codec(callable));
     let types = Input::of(callable).types;
     let (returned, (value, error)) = (&callable.returned.ty, value_and_error(callable));
     let (into_result, input) = (emit_into_result(callable), emit_input(callable));
+    let at = at_value(callable);
+    let parts = quote_spanned!(at=> type Value = #value; type Error = #error;);
     quote_spanned! {Span::mixed_site()=>
         #[doc(hidden)]
         impl #of for #twin {
             const SPEC: &'static #spec = &#spec::new(#name, #site, #fingerprint);
             type Input = (#(#types,)*);
             type Returned = #returned;
-            type Value = #value;
-            type Error = #error;
+            #parts
             fn codec() -> impl #codec_of<Returned = Self::Returned> #codec
             #into_result
             #input
@@ -254,53 +264,33 @@ fn emit_workflow_impl(workflow: &Workflow) -> TokenStream {
     }
 }
 
-/// Expands to:
-/// ```text
-/// fn into_result(returned: Self::Returned) -> Result<Self::Value, Self::Error> {
-///     ::durable::__private::ResultLike::into_result(returned)
-/// }
-/// ```
-/// or, for a type that is not spelled as a `Result`, a check that it is none, and `Ok(returned)`.
-fn emit_into_result(callable: &Callable) -> TokenStream {
-    let (returned, result) = (local("returned"), paths::result());
-    let body = match callable.returned.shape {
-        Shape::Spelled { .. } | Shape::Alias => {
-            let result_like = callable.paths.private("ResultLike");
-            quote_spanned!(Span::mixed_site()=> #result_like::into_result(#returned))
-        }
-        Shape::Plain => {
-            let check = emit_plain_check(callable);
-            let ok = paths::ok();
-            quote_spanned!(Span::mixed_site()=> #check #ok(#returned))
-        }
-    };
-    quote_spanned! {Span::mixed_site()=>
-        fn into_result(#returned: Self::Returned) -> #result<Self::Value, Self::Error> { #body }
-    }
+/// The codec of the return type; a type that is not spelled as a `Result` must not be one under another name.
+fn emit_checked_codec(callable: &Callable) -> TokenStream {
+    let is_plain = callable.returned.is_written && matches!(callable.returned.shape, Shape::Plain);
+    emit_codec(callable, if is_plain { &[Check::NoResult] } else { &[] })
 }
 
 /// Expands to:
 /// ```text
-/// {
-///     use ::durable::__private::probe::*;
-///     let __durable_split = (&&::durable::__private::Probe::<Outcome>::NEW).split();
-///     __durable_split.check_no_result();
+/// fn into_result(returned: Self::Returned) -> Result<Self::Value, Self::Error> {
+///     <Result<Tracking, OrderError> as ::durable::__private::ResultLike>::into_result(returned)
 /// }
 /// ```
-/// which refuses an alias of `Result` whose name does not say so.
-fn emit_plain_check(callable: &Callable) -> Option<TokenStream> {
-    if !callable.returned.is_written {
-        return None;
+/// or, for a type that is not spelled as a `Result`, `Ok(returned)`.
+fn emit_into_result(callable: &Callable) -> TokenStream {
+    let at = at_value(callable);
+    let (returned, result) = (Ident::new("returned", at), paths::result(at));
+    let body = if let Shape::Plain = callable.returned.shape {
+        let ok = paths::ok(at);
+        quote_spanned!(at=> #ok(#returned))
+    } else {
+        let result_like = callable.paths.private_at("ResultLike", at);
+        let ty = &callable.returned.ty;
+        quote_spanned!(at=> <#ty as #result_like>::into_result(#returned))
+    };
+    quote_spanned! {at=>
+        fn into_result(#returned: Self::Returned) -> #result<Self::Value, Self::Error> { #body }
     }
-    let (probes, probe) = (callable.paths.private("probe"), callable.paths.private("Probe"));
-    let (ty, split) = (&callable.returned.ty, Ident::new("__durable_split", callable.returned.value_span));
-    Some(quote_spanned! {Span::mixed_site()=>
-        {
-            use #probes::*;
-            let #split = (&&#probe::<#ty>::NEW).split();
-            #split.check_no_result();
-        }
-    })
 }
 
 /// Expands to:
@@ -350,9 +340,10 @@ fn emit_call_impl(workflow: &Workflow) -> TokenStream {
     let fields =
         (0..callable.args.len()).map(|index| format_ident!("__field{index}", span = Span::mixed_site()));
     let fields = fields.collect::<Vec<_>>();
+    let at = Span::mixed_site().located_at(name.span());
     let (of, output) = if callable.sig.asyncness.is_some() {
-        let (future, send) = (paths::future(), paths::send());
-        let output = quote_spanned!(Span::mixed_site()=> impl #future<Output = Self::Returned> + #send);
+        let (future, send) = (paths::future(at), paths::send(at));
+        let output = quote_spanned!(at=> impl #future<Output = Self::Returned> + #send);
         (callable.paths.private("AsyncWorkflow"), output)
     } else {
         (callable.paths.private("SyncWorkflow"), quote_spanned!(Span::mixed_site()=> Self::Returned))
