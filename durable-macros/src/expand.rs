@@ -87,7 +87,7 @@ pub(super) fn emit_codec(callable: &Callable, checks: &[Check]) -> TokenStream {
             use #probes::*;
             let #split = (&&#probe::<#ty>::NEW).split();
             let #value = (&&#split.ok()).ok_tag();
-            let #error = (&&&#split.err()).err_tag();
+            let #error = (&&&&#split.err()).err_tag();
             #value.check_value();
             #error.check_error();
             #(#checks)*
