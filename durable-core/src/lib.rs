@@ -22,6 +22,8 @@ mod moments;
 #[cfg(feature = "sqlite")]
 mod opened;
 mod outcome;
+#[cfg(feature = "sqlite")]
+mod owner;
 mod parallel;
 mod poll;
 pub mod private;

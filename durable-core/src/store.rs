@@ -19,6 +19,16 @@ use crate::key::{Position, StepKey, WorkflowId};
 
 pub(crate) mod commit;
 pub mod memory;
+#[cfg(feature = "sqlite")]
+mod row;
+#[cfg(feature = "sqlite")]
+mod schema;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+mod transition;
+
+#[cfg(feature = "sqlite")]
+pub use schema::OpenError;
 
 /// A number that tells one ownership of a run from every other, ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,5 +1,5 @@
 //! The one way into a store: every write of an engine passes here, one batch at a time.
-//! What could not be written when a run gave itself up goes along with the next write, so that no run stays
+//! What could not be written when a run gave itself up is written after the next write that succeeds, so that no run stays
 //! owned by a process that has forgotten it. Callers that wait at once will share a commit here.
 
 use std::sync::{Mutex, PoisonError};
@@ -26,27 +26,35 @@ impl Commits {
     /// Applies `op`; when this returns, it is as durable as the store makes it.
     pub(crate) fn commit(&self, op: Op) -> Result<Answer, StoreError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { store, late } = &mut *state;
-        late.push(op);
-        match store.apply(late) {
-            Ok(mut answers) => {
-                late.clear();
-                answers.pop().ok_or_else(|| StoreError::Fatal { reason: "it gave no answer".into() })
-            }
-            Err(error) => {
-                late.pop();
-                Err(error)
-            }
-        }
+        let answer = apply_one(&mut *state.store, op)?;
+        state.catch_up();
+        Ok(answer)
     }
 
-    /// Applies `op`, now or together with the next write.
+    /// Applies `op`, now or after the next write that succeeds.
     pub(crate) fn commit_soon(&self, op: Op) {
-        if self.commit(op.clone()).is_err() {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.late.len() < LATE_MAX {
-                state.late.push(op);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if apply_one(&mut *state.store, op.clone()).is_err() && state.late.len() < LATE_MAX {
+            state.late.push(op);
+        }
+    }
+}
+
+impl State {
+    /// Writes what is late. What fails again for a reason of its own is dropped: it would stand in the way for ever.
+    fn catch_up(&mut self) {
+        while let Some(op) = self.late.pop() {
+            if let Err(StoreError::Unavailable { .. } | StoreError::Unknown { .. }) =
+                apply_one(&mut *self.store, op.clone())
+            {
+                self.late.push(op);
+                return;
             }
         }
     }
+}
+
+fn apply_one(store: &mut dyn StepStore, op: Op) -> Result<Answer, StoreError> {
+    let answer = store.apply(&[op])?.pop();
+    answer.ok_or_else(|| StoreError::Fatal { reason: "it gave no answer".into() })
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Answer, Claim, CorruptRow, End, Epoch, Finish, Op, OwnerId, Record, Release, Reset, Rewind, RunRecord,
-    RunStatus, Start, StepReader, StepRecord, StepStore, StoreError,
+    Answer, Claim, CorruptRow, Epoch, Finish, Op, OwnerId, Record, Release, Reset, Rewind, RunRecord, Start,
+    StepReader, StepRecord, StepStore, StoreError, transition,
 };
 use crate::draw;
 use crate::key::{Position, WorkflowId};
@@ -78,50 +78,19 @@ impl Tables {
         self.workflows.get_mut(id).filter(|run| run.epoch == epoch)
     }
 
-    /// The run with this id, while somebody owns it with `epoch`.
-    fn owned(&mut self, id: &WorkflowId, epoch: Epoch) -> Option<&mut RunRecord> {
-        self.at(id, epoch).filter(|run| run.owner.is_some())
-    }
-
     fn start(&mut self, start: &Start) -> Answer {
         if let Some(run) = self.workflows.get(&start.id) {
-            let repeated = run.nonce == start.nonce && run.owner.as_ref() == Some(&start.owner);
-            return if repeated { Answer::Started(run.epoch) } else { Answer::Exists };
+            return transition::restart(run, start);
         }
         let epoch = self.next_epoch();
-        let run = RunRecord {
-            id: start.id.clone(),
-            name: start.name.clone(),
-            status: RunStatus::Running,
-            input: start.input.clone(),
-            output: None,
-            error: None,
-            created: start.at,
-            updated: start.at,
-            owner: Some(start.owner.clone()),
-            epoch,
-            parent: start.parent.clone(),
-            recoveries: 0,
-            nonce: start.nonce,
-            seed: start.seed,
-            fingerprint: start.fingerprint,
-            edited: false,
-        };
-        self.workflows.insert(start.id.clone(), run);
+        self.workflows.insert(start.id.clone(), transition::start(start, epoch));
         Answer::Started(epoch)
     }
 
     fn claim(&mut self, claim: &Claim) -> Answer {
-        if self.at(&claim.id, claim.expected).is_none() {
-            return Answer::Lost;
-        }
         let epoch = self.next_epoch();
-        if let Some(run) = self.workflows.get_mut(&claim.id) {
-            run.status = RunStatus::Running;
-            (run.output, run.error) = (None, None);
-            (run.owner, run.epoch, run.updated) = (Some(claim.owner.clone()), epoch, claim.at);
-            run.recoveries = if claim.interrupted { run.recoveries.saturating_add(1) } else { 0 };
-        }
+        let Some(run) = self.at(&claim.id, claim.expected) else { return Answer::Lost };
+        transition::claim(run, claim, epoch);
         if let Some(steps) = self.steps.get_mut(&claim.id) {
             steps.retain(|position, _| !claim.drop.contains(position));
         }
@@ -129,59 +98,32 @@ impl Tables {
     }
 
     fn record(&mut self, record: &Record) -> Answer {
-        if self.owned(&record.id, record.step.epoch).is_none() {
+        if self.at(&record.id, record.step.epoch).is_none_or(|run| run.owner.is_none()) {
             return Answer::Fenced;
         }
         let steps = self.steps.entry(record.id.clone()).or_default();
-        match steps.get(&record.step.position) {
-            Some(recorded) if *recorded != record.step => Answer::Fenced,
-            _ => {
-                steps.insert(record.step.position.clone(), record.step.clone());
-                Answer::Done
-            }
+        if let Some(recorded) = steps.get(&record.step.position) {
+            return transition::record_again(recorded, &record.step);
         }
+        steps.insert(record.step.position.clone(), record.step.clone());
+        Answer::Done
     }
 
     fn finish(&mut self, finish: &Finish) -> Answer {
-        let (status, output, error) = match &finish.end {
-            End::Completed(output) => (RunStatus::Completed, Some(output.clone()), None),
-            End::Failed(error) => (RunStatus::Failed, None, Some(error.clone())),
-            End::Halted(fault) => (RunStatus::Halted, None, Some(fault.clone())),
-        };
-        let Some(run) = self.at(&finish.id, finish.epoch) else { return Answer::Fenced };
-        if run.owner.is_none() {
-            let repeated = (run.status, &run.output, &run.error) == (status, &output, &error);
-            return if repeated { Answer::Done } else { Answer::Fenced };
-        }
-        (run.status, run.output, run.error, run.owner, run.updated) =
-            (status, output, error, None, finish.at);
-        Answer::Done
+        self.at(&finish.id, finish.epoch).map_or(Answer::Fenced, |run| transition::finish(run, finish))
     }
 
     fn release(&mut self, release: &Release) -> Answer {
-        let Some(run) = self.at(&release.id, release.epoch) else { return Answer::Fenced };
-        if run.status != RunStatus::Running {
-            return Answer::Fenced;
-        }
-        if run.owner.take().is_some() {
-            (run.error, run.updated) = (release.panicked.clone(), release.at);
-        }
-        Answer::Done
+        self.at(&release.id, release.epoch).map_or(Answer::Fenced, |run| transition::release(run, release))
     }
 
     fn rewind(&mut self, rewind: &Rewind) -> Answer {
-        if self.at(&rewind.id, rewind.expected).is_none() {
-            return Answer::Lost;
-        }
         let epoch = self.next_epoch();
-        if let Some(run) = self.workflows.get_mut(&rewind.id) {
-            run.status = RunStatus::Running;
-            (run.output, run.error, run.owner) = (None, None, None);
-            (run.epoch, run.updated, run.recoveries) = (epoch, rewind.at, 0);
-        }
-        let steps = self.steps.entry(rewind.id.clone()).or_default();
+        let Some(run) = self.at(&rewind.id, rewind.expected) else { return Answer::Lost };
+        transition::rewind(run, rewind, epoch);
+        let Some(steps) = self.steps.get_mut(&rewind.id) else { return Answer::Dropped(0) };
         let before = steps.len();
-        steps.retain(|position, _| *position < rewind.from && !rewind.from.is_below(position));
+        steps.retain(|position, _| !transition::is_rewound(position, &rewind.from));
         Answer::Dropped((before - steps.len()) as u64)
     }
 

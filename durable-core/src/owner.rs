@@ -1,0 +1,163 @@
+//! Who owns a run on this machine: whoever holds the lock on the file that the owner is named after.
+//! The operating system frees it the moment the process is gone, and holds it while the process is stopped, so
+//! neither clocks nor process numbers take part. A name is never used twice, and a file has its name only once it
+//! is locked, so a missing file means that its owner is dead.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::draw;
+use crate::store::OwnerId;
+
+/// What stands between the name of the database and the owner's own part.
+const MARK: &str = "-owner-";
+
+/// What a lock file ends in until it is locked.
+const UNLOCKED: &str = ".new";
+
+/// So often a new name is tried before the folder is given up.
+const ATTEMPTS_MAX: u32 = 10;
+
+/// The lock of one opened database. Dropped, its owner is dead.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    id: OwnerId,
+    path: PathBuf,
+    _locked: File,
+}
+
+/// Finds out which owners of one database live.
+#[derive(Debug, Clone)]
+pub(crate) struct Owners {
+    database: PathBuf,
+}
+
+impl Owners {
+    /// The owners of the database at `database`.
+    pub(crate) fn of(database: &Path) -> Self {
+        Self { database: database.to_owned() }
+    }
+
+    /// Becomes an owner, and proves that the folder's locks hold.
+    ///
+    /// `Ok(None)`: a second handle could lock the file too, so locks mean nothing on this file system.
+    pub(crate) fn join(&self) -> io::Result<Option<Owner>> {
+        let mut last = io::Error::other("no name could be taken");
+        for _ in 0..ATTEMPTS_MAX {
+            match self.take_name() {
+                Ok(owner) if self.lives(&owner.id)? => return Ok(Some(owner)),
+                Ok(_) => return Ok(None),
+                // Somebody swept the file away before it was locked, or has the name: take another one.
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) =>
+                {
+                    last = error;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    fn take_name(&self) -> io::Result<Owner> {
+        let id = OwnerId(format!("{:016x}{:016x}", draw::fresh(), draw::fresh()).into());
+        let path = self.path_of(&id.0);
+        let unlocked = self.path_of(&format!("{id}{UNLOCKED}"));
+        let file = private(OpenOptions::new().write(true).create_new(true)).open(&unlocked)?;
+        file.lock()?;
+        fs::rename(&unlocked, &path)?;
+        Ok(Owner { id, path, _locked: file })
+    }
+
+    /// Whether `owner` holds its lock.
+    pub(crate) fn lives(&self, owner: &OwnerId) -> io::Result<bool> {
+        match File::open(self.path_of(&owner.0)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+            // Shared, so that two who ask at once do not take each other for the owner.
+            Ok(file) => match file.try_lock_shared() {
+                Ok(()) => Ok(false),
+                Err(TryLockError::WouldBlock) => Ok(true),
+                Err(TryLockError::Error(error)) => Err(error),
+            },
+        }
+    }
+
+    /// Removes the files of owners that are dead. What cannot be removed stays, and means as little.
+    pub(crate) fn sweep(&self) {
+        let Some((folder, prefix)) = self.database.parent().zip(self.prefix()) else { return };
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let Some(id) = name.to_str().and_then(|name| name.strip_prefix(&prefix)) else { continue };
+            if matches!(self.lives(&OwnerId(id.into())), Ok(false)) {
+                _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    fn prefix(&self) -> Option<String> {
+        Some(format!("{}{MARK}", self.database.file_name()?.to_str()?))
+    }
+
+    fn path_of(&self, id: &str) -> PathBuf {
+        let mut name = self.database.clone().into_os_string();
+        name.push(MARK);
+        name.push(id);
+        name.into()
+    }
+}
+
+impl Owner {
+    pub(crate) fn id(&self) -> &OwnerId {
+        &self.id
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // Unlocked or removed, the one is as good as the other.
+        _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Makes what is created readable by its user alone.
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_lives_until_it_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let owners = Owners::of(&folder.path().join("a.db"));
+        let owner = owners.join().unwrap().unwrap();
+        let id = owner.id().clone();
+        assert!(owners.lives(&id).unwrap());
+        owners.sweep();
+        assert!(owners.lives(&id).unwrap(), "a sweep leaves the living alone");
+        drop(owner);
+        assert!(!owners.lives(&id).unwrap());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_nobody_locks_is_of_a_dead_owner_and_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let owners = Owners::of(&folder.path().join("a.db"));
+        for name in ["a.db-owner-dead", "a.db-owner-half.new", "b.db-owner-other", "a.db"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert!(!owners.lives(&OwnerId("dead".into())).unwrap());
+        owners.sweep();
+        let mut left: Vec<_> =
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["a.db", "b.db-owner-other"]);
+    }
+}

@@ -1,0 +1,361 @@
+//! The store in one SQLite file. One batch is one `begin immediate … commit` at `synchronous=EXTRA`; reads have a connection of their own.
+//! After an error from a commit, or from the disk, the connection is not trusted any more: the next batch opens another
+//! one, and believes what it reads only after a checkpoint.
+//! Knows no workflow and no types of the user.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+
+use super::row::{read_run, read_step, run_columns, run_params, step_columns, step_params};
+use super::{
+    Answer, Claim, CorruptRow, Epoch, Finish, Op, OpenError, OwnerId, Record, Release, Reset, Rewind,
+    RunRecord, Start, StepReader, StepRecord, StepStore, StoreError, schema, transition,
+};
+use crate::key::{Position, WorkflowId};
+use crate::owner::{Owner, Owners};
+
+/// The store behind `Engine::open`.
+///
+/// # Examples
+/// ```
+/// use durable_core::Engine;
+/// use durable_core::store::sqlite::SqliteStore;
+/// let folder = tempfile::tempdir()?;
+/// let engine = Engine::builder().store(SqliteStore::open(&folder.path().join("orders.db"))?)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    connection: Option<Connection>,
+    owners: Owners,
+    owner: Owner,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, and creates it if there is none.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; a file that is refused is left as it was.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let (path, connection) = schema::open(path)?;
+        let owners = Owners::of(&path);
+        let joined = owners
+            .join()
+            .map_err(|error| OpenError::Failed { path: path.clone(), reason: error.to_string() })?;
+        let owner = joined.ok_or_else(|| OpenError::FileSystem {
+            path: path.clone(),
+            reason: "it gives one lock to two holders".to_owned(),
+        })?;
+        owners.sweep();
+        let reader = schema::connect_reader(&path).map_err(|error| schema::failed(&path, &error))?;
+        let mode = reader.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+        schema::check_wal(&path, &mode.map_err(|error| schema::failed(&path, &error))?)?;
+        Ok(Self { path, connection: Some(connection), owners, owner })
+    }
+
+    /// The connection; after one was given up, a new one whose log has been checkpointed.
+    fn connection(&mut self) -> Result<&mut Connection, StoreError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => reconnect(&self.path).map_err(|error| unavailable("open the database again", &error))?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+}
+
+/// What is read after a failed commit counts only once it has been checkpointed (PROMISES, P8).
+fn reconnect(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = schema::connect(path)?;
+    connection.query_row("pragma wal_checkpoint(full)", [], |row| row.get::<_, i64>(0)).map(|_busy| ())?;
+    Ok(connection)
+}
+
+impl StepStore for SqliteStore {
+    fn apply(&mut self, ops: &[Op]) -> Result<Vec<Answer>, StoreError> {
+        let connection = self.connection()?;
+        let applied = apply(connection, ops);
+        if matches!(applied, Err(Failure { keeps_connection: false, .. })) {
+            self.connection = None;
+        }
+        applied.map_err(|failure| failure.error)
+    }
+
+    fn reader(&self) -> Result<Box<dyn StepReader>, StoreError> {
+        let connection = schema::connect_reader(&self.path)
+            .map_err(|error| unavailable("open the database to read", &error))?;
+        Ok(Box::new(SqliteReader { connection, owners: self.owners.clone() }))
+    }
+
+    fn owner(&self) -> OwnerId {
+        self.owner.id().clone()
+    }
+}
+
+/// Why a batch was not applied, and whether its connection can be used again.
+struct Failure {
+    error: StoreError,
+    keeps_connection: bool,
+}
+
+fn apply(connection: &mut Connection, ops: &[Op]) -> Result<Vec<Answer>, Failure> {
+    let action = || format!("commit a batch of {}", ops.len());
+    let before = |error: rusqlite::Error| Failure {
+        keeps_connection: is_harmless(&error),
+        error: unavailable(&action(), &error),
+    };
+    connection.execute_batch("begin immediate").map_err(before)?;
+    let answers: Result<Vec<_>, _> = ops.iter().map(|op| apply_op(connection, op)).collect();
+    let answers = answers.map_err(|error| {
+        let rolled_back = connection.is_autocommit() || connection.execute_batch("rollback").is_ok();
+        match error {
+            OpError::Corrupt(row) => Failure { error: row.into(), keeps_connection: rolled_back },
+            OpError::Sqlite(error) => Failure {
+                keeps_connection: rolled_back && is_harmless(&error),
+                error: unavailable(&action(), &error),
+            },
+        }
+    })?;
+    connection.execute_batch("commit").map_err(|error| {
+        // Busy is said before anything is written; after every other error nobody knows.
+        let nothing_written = is_harmless(&error) && connection.execute_batch("rollback").is_ok();
+        let unknown = StoreError::Unknown { reason: error.to_string() };
+        Failure {
+            error: if nothing_written { unavailable(&action(), &error) } else { unknown },
+            keeps_connection: nothing_written,
+        }
+    })?;
+    Ok(answers)
+}
+
+/// Whether an error says only that another process was at work.
+fn is_harmless(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+fn unavailable(action: &str, error: &rusqlite::Error) -> StoreError {
+    StoreError::Unavailable { action: action.to_owned(), reason: error.to_string() }
+}
+
+enum OpError {
+    Sqlite(rusqlite::Error),
+    Corrupt(CorruptRow),
+}
+
+impl From<rusqlite::Error> for OpError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<CorruptRow> for OpError {
+    fn from(row: CorruptRow) -> Self {
+        Self::Corrupt(row)
+    }
+}
+
+fn apply_op(connection: &Connection, op: &Op) -> Result<Answer, OpError> {
+    match op {
+        Op::Start(op) => start(connection, op),
+        Op::Claim(op) => claim(connection, op),
+        Op::Record(op) => record(connection, op),
+        Op::Finish(op) => finish(connection, op),
+        Op::Release(op) => release(connection, op),
+        Op::Rewind(op) => rewind(connection, op),
+        Op::Reset(op) => reset(connection, op),
+    }
+}
+
+const NEXT_EPOCH: &str = "update epochs set last = last + 1 returning last";
+
+fn next_epoch(connection: &Connection) -> Result<Epoch, OpError> {
+    Ok(Epoch(connection.prepare_cached(NEXT_EPOCH)?.query_row([], |row| row.get(0))?))
+}
+
+const RUN: &str = concat!("select ", run_columns!(), " from workflows where id = ?1");
+
+fn load(connection: &Connection, id: &WorkflowId) -> Result<Option<RunRecord>, OpError> {
+    let row = connection.prepare_cached(RUN)?.query_row([id.as_str()], |row| Ok(read_run(row))).optional()?;
+    Ok(row.transpose()?)
+}
+
+/// The run with this id, while its epoch is `epoch`.
+fn load_at(connection: &Connection, id: &WorkflowId, epoch: Epoch) -> Result<Option<RunRecord>, OpError> {
+    Ok(load(connection, id)?.filter(|run| run.epoch == epoch))
+}
+
+const SAVE: &str = concat!(
+    "insert or replace into workflows (",
+    run_columns!(),
+    ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+);
+
+fn save(connection: &Connection, run: &RunRecord) -> Result<(), OpError> {
+    let mut statement = connection.prepare_cached(SAVE)?;
+    run_params(run, |params| statement.execute(params))?;
+    Ok(())
+}
+
+fn start(connection: &Connection, op: &Start) -> Result<Answer, OpError> {
+    if let Some(run) = load(connection, &op.id)? {
+        return Ok(transition::restart(&run, op));
+    }
+    let epoch = next_epoch(connection)?;
+    save(connection, &transition::start(op, epoch))?;
+    Ok(Answer::Started(epoch))
+}
+
+const DROP_ONE: &str = "delete from steps where workflow_id = ?1 and position = ?2";
+
+fn claim(connection: &Connection, op: &Claim) -> Result<Answer, OpError> {
+    let Some(mut run) = load_at(connection, &op.id, op.expected)? else { return Ok(Answer::Lost) };
+    let epoch = next_epoch(connection)?;
+    transition::claim(&mut run, op, epoch);
+    save(connection, &run)?;
+    let mut drop_one = connection.prepare_cached(DROP_ONE)?;
+    for position in &op.drop {
+        drop_one.execute(params![op.id.as_str(), position.to_bytes()])?;
+    }
+    Ok(Answer::Claimed(epoch))
+}
+
+/// One statement: it inserts nothing unless the run is owned by the epoch that the step carries.
+const RECORD: &str = concat!(
+    "insert into steps (",
+    step_columns!(),
+    ") select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 \
+     where exists (select 1 from workflows where id = ?1 and epoch = ?14 and owner is not null) \
+     on conflict do nothing"
+);
+
+const STEP: &str =
+    concat!("select ", step_columns!(), " from steps where workflow_id = ?1 and position = ?2");
+
+const OWNED: &str = "select 1 from workflows where id = ?1 and epoch = ?2 and owner is not null";
+
+fn record(connection: &Connection, op: &Record) -> Result<Answer, OpError> {
+    let mut statement = connection.prepare_cached(RECORD)?;
+    if step_params(&op.id, &op.step, |params| statement.execute(params))? == 1 {
+        return Ok(Answer::Done);
+    }
+    if !connection.prepare_cached(OWNED)?.exists(params![op.id.as_str(), op.step.epoch.0])? {
+        return Ok(Answer::Fenced);
+    }
+    let mut statement = connection.prepare_cached(STEP)?;
+    let at = params![op.id.as_str(), op.step.position.to_bytes()];
+    let recorded = statement.query_row(at, |row| Ok(read_step(row)))??;
+    Ok(transition::record_again(&recorded, &op.step))
+}
+
+fn finish(connection: &Connection, op: &Finish) -> Result<Answer, OpError> {
+    let Some(mut run) = load_at(connection, &op.id, op.epoch)? else { return Ok(Answer::Fenced) };
+    let answer = transition::finish(&mut run, op);
+    save(connection, &run)?;
+    Ok(answer)
+}
+
+fn release(connection: &Connection, op: &Release) -> Result<Answer, OpError> {
+    let Some(mut run) = load_at(connection, &op.id, op.epoch)? else { return Ok(Answer::Fenced) };
+    let answer = transition::release(&mut run, op);
+    save(connection, &run)?;
+    Ok(answer)
+}
+
+const POSITIONS: &str = "select position from steps where workflow_id = ?1";
+
+fn rewind(connection: &Connection, op: &Rewind) -> Result<Answer, OpError> {
+    let Some(mut run) = load_at(connection, &op.id, op.expected)? else { return Ok(Answer::Lost) };
+    transition::rewind(&mut run, op, next_epoch(connection)?);
+    save(connection, &run)?;
+    let mut statement = connection.prepare_cached(POSITIONS)?;
+    let positions = statement.query_map([op.id.as_str()], |row| row.get::<_, Vec<u8>>(0))?;
+    let positions: Vec<_> = positions.collect::<Result<_, _>>()?;
+    let mut drop_one = connection.prepare_cached(DROP_ONE)?;
+    let mut dropped = 0;
+    for bytes in positions {
+        // A position that cannot be read lies after nothing; it goes too, since the run is to go on from what is left.
+        if Position::from_bytes(&bytes).is_none_or(|position| transition::is_rewound(&position, &op.from)) {
+            dropped += drop_one.execute(params![op.id.as_str(), bytes])?;
+        }
+    }
+    Ok(Answer::Dropped(dropped as u64))
+}
+
+const AT: &str = "select 1 from workflows where id = ?1 and epoch = ?2";
+const FORGET_STEPS: &str = "delete from steps where workflow_id = ?1";
+const FORGET_RUN: &str = "delete from workflows where id = ?1";
+
+/// Asks nothing of the row but its epoch, so that a damaged run can be forgotten.
+fn reset(connection: &Connection, op: &Reset) -> Result<Answer, OpError> {
+    if !connection.prepare_cached(AT)?.exists(params![op.id.as_str(), op.expected.0])? {
+        return Ok(Answer::Lost);
+    }
+    connection.prepare_cached(FORGET_STEPS)?.execute([op.id.as_str()])?;
+    connection.prepare_cached(FORGET_RUN)?.execute([op.id.as_str()])?;
+    Ok(Answer::Done)
+}
+
+/// The part that reads. Each read is one statement, so it sees one state of the database.
+#[derive(Debug)]
+struct SqliteReader {
+    connection: Connection,
+    owners: Owners,
+}
+
+const RUNS: &str = concat!("select ", run_columns!(), " from workflows where id > ?1 order by id limit ?2");
+
+const STEPS: &str = concat!(
+    "select ",
+    step_columns!(),
+    " from steps where workflow_id = ?1 and position > ?2 order by position limit ?3"
+);
+
+impl StepReader for SqliteReader {
+    fn run(&mut self, id: &WorkflowId) -> Result<Option<RunRecord>, StoreError> {
+        load(&self.connection, id).map_err(|error| failed_read("a run", error))
+    }
+
+    fn runs(
+        &mut self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Result<RunRecord, CorruptRow>>, StoreError> {
+        let rows = || {
+            let mut statement = self.connection.prepare_cached(RUNS)?;
+            statement.query_map(params![after.unwrap_or(""), limit], |row| Ok(read_run(row)))?.collect()
+        };
+        let rows: Result<_, rusqlite::Error> = rows();
+        rows.map_err(|error| unavailable("read the runs", &error))
+    }
+
+    fn steps(
+        &mut self,
+        id: &WorkflowId,
+        after: Option<&Position>,
+        limit: u32,
+    ) -> Result<Vec<StepRecord>, StoreError> {
+        let rows = || {
+            let mut statement = self.connection.prepare_cached(STEPS)?;
+            let after = after.map(Position::to_bytes).unwrap_or_default();
+            let rows = statement.query_map(params![id.as_str(), after, limit], |row| Ok(read_step(row)))?;
+            rows.map(|row| Ok(row??)).collect()
+        };
+        let rows: Result<_, OpError> = rows();
+        rows.map_err(|error| failed_read("the steps of a run", error))
+    }
+
+    fn lives(&mut self, owner: &OwnerId) -> Result<bool, StoreError> {
+        self.owners.lives(owner).map_err(|error| StoreError::Unavailable {
+            action: format!("ask whether the owner {owner} lives"),
+            reason: error.to_string(),
+        })
+    }
+}
+
+fn failed_read(what: &str, error: OpError) -> StoreError {
+    match error {
+        OpError::Corrupt(row) => row.into(),
+        OpError::Sqlite(error) => unavailable(&format!("read {what}"), &error),
+    }
+}
