@@ -54,62 +54,60 @@ pub(super) fn emit_site(callable: &Callable) -> TokenStream {
 #[derive(Clone, Copy)]
 pub(super) enum Check {
     /// `retries` repeats what failed.
-    CanFail,
+    Retries,
     /// A late attempt becomes an error of the step.
-    HoldsTimeout,
+    Timeout,
     /// A name that does not end in `Result` stands for a type that is none.
-    NoResult,
+    NotResult,
 }
 
 /// Expands to:
 /// ```text
 /// {
 ///     use ::durable::__private::probe::*;
-///     let __durable_split = (&&::durable::__private::Probe::<Result<Payment, OrderError>>::NEW).split();
-///     let __durable_value = (&&__durable_split.ok()).ok_tag();
-///     let __durable_error = (&&&__durable_split.err()).err_tag();
+///     let __durable_shape = (&&::durable::__private::Probe::<Result<Payment, OrderError>>::NEW).durable_shape();
+///     let __durable_value = (&&__durable_shape.value()).durable_value();
+///     let __durable_error = (&&&&__durable_shape.error()).durable_error();
 ///     __durable_value.check_value();
 ///     __durable_error.check_error();
 ///     <further checks>
-///     __durable_split.codec(__durable_value, __durable_error)
+///     __durable_shape.codec(__durable_value, __durable_error)
 /// }
 /// ```
 /// The receivers have plain spans of the types that they check: a missing bound is reported there.
 pub(super) fn emit_codec(callable: &Callable, checks: &[Check]) -> TokenStream {
     let (probes, probe) = (callable.paths.private("probe"), callable.paths.private("Probe"));
     let returned = &callable.returned;
-    let (ty, split) = (&returned.ty, Ident::new("__durable_split", returned.value_span));
+    let (ty, shape) = (&returned.ty, Ident::new("__durable_shape", returned.span));
     let value = Ident::new("__durable_value", returned.value_span);
     let error = Ident::new("__durable_error", returned.error_span);
-    let checks = checks.iter().map(|check| emit_check(*check, &split, &error));
+    let checks = checks.iter().map(|check| emit_check(*check, &shape, &error));
     quote_spanned! {Span::mixed_site()=>
         {
             use #probes::*;
-            let #split = (&&#probe::<#ty>::NEW).split();
-            let #value = (&&#split.ok()).ok_tag();
-            let #error = (&&&#split.err()).err_tag();
+            let #shape = (&&#probe::<#ty>::NEW).durable_shape();
+            let #value = (&&#shape.value()).durable_value();
+            let #error = (&&&&#shape.error()).durable_error();
             #value.check_value();
             #error.check_error();
             #(#checks)*
-            #split.codec(#value, #error)
+            #shape.codec(#value, #error)
         }
     }
 }
 
 /// Expands to:
 /// ```text
-/// __durable_split.check_can_fail();
+/// __durable_shape.check_retries();
 /// ```
 /// or its kin; a timeout asks whether there is an error type, then what it can hold.
-fn emit_check(check: Check, split: &Ident, error: &Ident) -> TokenStream {
-    let on = |receiver: &Ident, method: &str| {
-        let method = Ident::new(method, receiver.span());
-        quote_spanned!(Span::mixed_site()=> #receiver.#method();)
-    };
+fn emit_check(check: Check, shape: &Ident, error: &Ident) -> TokenStream {
     match check {
-        Check::CanFail => on(split, "check_can_fail"),
-        Check::HoldsTimeout => [on(split, "check_timeout"), on(error, "check_timeout")].into_iter().collect(),
-        Check::NoResult => on(split, "check_no_result"),
+        Check::Retries => quote_spanned!(Span::mixed_site()=> #shape.check_retries();),
+        Check::Timeout => {
+            quote_spanned!(Span::mixed_site()=> #shape.check_timeout(); #error.check_timeout();)
+        }
+        Check::NotResult => quote_spanned!(Span::mixed_site()=> #shape.check_not_result();),
     }
 }
 
@@ -117,7 +115,7 @@ fn emit_check(check: Check, split: &Ident, error: &Ident) -> TokenStream {
 /// ```text
 /// ::durable::__private::args(|__a| {
 ///     use ::durable::__private::probe::*;
-///     (&&::durable::__private::ArgProbe(&order)).add(__a);
+///     (&&::durable::__private::ArgProbe(&order)).durable_argument(__a);
 /// })
 /// ```
 /// or `::durable::__private::no_args()`.
@@ -132,14 +130,14 @@ pub(super) fn emit_args(callable: &Callable, mode: ArgsMode) -> TokenStream {
     let sink = local("__a");
     let receiver = callable.receiver.as_ref().map(|receiver| {
         let this = receiver.self_token;
-        quote_spanned!(Span::mixed_site()=> (&&#probe(&#this)).add(#sink);)
+        quote_spanned!(Span::mixed_site()=> (&&#probe(&#this)).durable_argument(#sink);)
     });
     let each = callable.args.iter().map(|arg| {
         let (attrs, name) = (emit_use_attrs(arg), &arg.outer);
         if mode == ArgsMode::Record {
-            emit_recorded_arg(callable, arg, &sink)
+            emit_recorded_arg(arg, &sink)
         } else {
-            quote_spanned!(Span::mixed_site()=> #attrs (&&#probe(&#name)).add(#sink);)
+            quote_spanned!(Span::mixed_site()=> #attrs (&&#probe(&#name)).durable_argument(#sink);)
         }
     });
     let imports = (receiver.is_some() || mode != ArgsMode::Record)
@@ -149,15 +147,14 @@ pub(super) fn emit_args(callable: &Callable, mode: ArgsMode) -> TokenStream {
 
 /// Expands to:
 /// ```text
-/// ::durable::__private::record_arg(__a, &order);
+/// __a.record(&order);
 /// ```
-/// placed on the argument's type, where a missing `Serialize` is reported.
-fn emit_recorded_arg(callable: &Callable, arg: &Arg, sink: &Ident) -> TokenStream {
+/// with the argument placed on its type, where a missing `Serialize` is reported.
+fn emit_recorded_arg(arg: &Arg, sink: &Ident) -> TokenStream {
     let at = Span::mixed_site().located_at(arg.span());
-    let (record, attrs, name) =
-        (callable.paths.private_at("record_arg", at), emit_use_attrs(arg), &arg.outer);
+    let (attrs, name) = (emit_use_attrs(arg), &arg.outer);
     let borrow = (!matches!(arg.ty, syn::Type::Reference(_))).then(|| quote_spanned!(at=> &));
-    quote_spanned!(at=> #attrs #record(#sink, #borrow #name);)
+    quote_spanned!(Span::mixed_site()=> #attrs #sink.record(#borrow #name);)
 }
 
 /// Expands to: the `cfg`s of the argument, and for a name such as `_order`, which only the expansion uses,
@@ -215,7 +212,8 @@ pub(super) fn emit_future(callable: &Callable) -> TokenStream {
 /// It tells the compiler the type before it reads the body, as a plain function's signature does.
 pub(super) fn emit_pinned_type(callable: &Callable) -> TokenStream {
     let at = Span::mixed_site().located_at(callable.returned.value_span);
-    let (ty, ret, some, none) = (&callable.returned.ty, local("__ret"), paths::some(at), paths::none(at));
+    let (ty, some, none) = (&callable.returned.ty, paths::some(at), paths::none(at));
+    let ret = Ident::new("__ret", at);
     quote_spanned! {at=>
         if let #some(#ret) = #none::<#ty> {
             return #ret;
