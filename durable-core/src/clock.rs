@@ -1,7 +1,13 @@
-//! The only reader of time. A run asks its engine's [`Clock`] and nobody else, so a test can hold time in its hand.
+//! The only reader of time. A run asks its engine's [`Clock`] and nobody else, so a test can hold time in
+//! its hand. Wall-clock time is stored; waiting is measured on a clock that never jumps.
+//! Knows no run and no store.
 
+use std::collections::BinaryHeap;
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A moment, in milliseconds since 1970-01-01T00:00:00Z. Times before that are negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +22,18 @@ impl Timestamp {
     /// Milliseconds since 1970.
     pub const fn as_millis(self) -> i64 {
         self.0
+    }
+
+    /// The moment `after` later, rounded up to a millisecond; the last one there is, if that is too far.
+    #[must_use]
+    pub fn plus(self, after: Duration) -> Self {
+        let millis = after.as_nanos().div_ceil(1_000_000);
+        Self(self.0.saturating_add(i64::try_from(millis).unwrap_or(i64::MAX)))
+    }
+
+    /// How long it is from `earlier` to here; zero if that is not earlier.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
@@ -44,5 +62,257 @@ impl From<SystemTime> for Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ms", self.0)
+    }
+}
+
+/// Where an engine's time comes from. Give another one to a test with `Engine::builder().clock(…)`.
+pub trait Clock: Send + Sync + 'static {
+    /// The wall-clock time.
+    fn now(&self) -> Timestamp;
+
+    /// Time on a clock that never goes back, from some fixed start.
+    fn elapsed(&self) -> Duration;
+
+    /// Blocks this thread for `time`.
+    fn pause(&self, time: Duration);
+
+    /// Wakes `waker` once `time` has passed; returns at once.
+    fn wake_after(&self, time: Duration, waker: Waker);
+}
+
+/// The machine's clock. One thread, started when the first future waits, wakes all that wait.
+///
+/// # Examples
+/// ```
+/// use durable_core::{Clock, SystemClock};
+/// let clock = SystemClock::default();
+/// assert!(clock.elapsed() <= clock.elapsed());
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        SystemTime::now().into()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn wake_after(&self, time: Duration, waker: Waker) {
+        static TIMER: OnceLock<Option<Arc<Timer>>> = OnceLock::new();
+        match TIMER.get_or_init(Timer::start) {
+            // A time that no `Instant` can hold never comes.
+            Some(timer) => _ = Instant::now().checked_add(time).map(|at| timer.add(at, waker)),
+            // The system gives no thread: the future looks at the clock again and again, which is slow and right.
+            None => waker.wake(),
+        }
+    }
+}
+
+/// The thread behind [`SystemClock::wake_after`].
+#[derive(Default)]
+struct Timer {
+    alarms: Mutex<BinaryHeap<Alarm>>,
+    earlier: Condvar,
+}
+
+struct Alarm {
+    at: Instant,
+    waker: Waker,
+}
+
+impl Timer {
+    fn start() -> Option<Arc<Self>> {
+        let timer = Arc::new(Self::default());
+        let thread = Arc::clone(&timer);
+        std::thread::Builder::new().name("durable-timer".into()).spawn(move || thread.run()).ok()?;
+        Some(timer)
+    }
+
+    fn add(&self, at: Instant, waker: Waker) {
+        self.alarms.lock().unwrap_or_else(PoisonError::into_inner).push(Alarm { at, waker });
+        self.earlier.notify_one();
+    }
+
+    fn run(&self) {
+        let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let now = Instant::now();
+            while alarms.peek().is_some_and(|next| next.at <= now) {
+                if let Some(due) = alarms.pop() {
+                    due.waker.wake();
+                }
+            }
+            alarms = match alarms.peek().map(|next| next.at - now) {
+                None => self.earlier.wait(alarms).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => {
+                    self.earlier.wait_timeout(alarms, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+}
+
+impl PartialEq for Alarm {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Alarm {}
+
+impl PartialOrd for Alarm {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Alarm {
+    /// The earliest is the greatest, so that the heap gives it first.
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        other.at.cmp(&self.at)
+    }
+}
+
+/// A clock for tests: whoever waits moves it forward, at once, and is not made to wait.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use durable_core::{Clock, TestClock};
+/// let clock = TestClock::default();
+/// clock.pause(Duration::from_secs(3600));
+/// assert_eq!(clock.elapsed(), Duration::from_secs(3600));
+/// assert_eq!(clock.waits(), [Duration::from_secs(3600)]);
+/// ```
+#[derive(Debug, Clone)]
+pub struct TestClock {
+    state: Arc<Mutex<TestTime>>,
+}
+
+#[derive(Debug)]
+struct TestTime {
+    start: Timestamp,
+    elapsed: Duration,
+    waits: Vec<Duration>,
+}
+
+impl Default for TestClock {
+    /// Starts at 2020-01-01T00:00:00Z.
+    fn default() -> Self {
+        let start = Timestamp::from_millis(1_577_836_800_000);
+        Self { state: Arc::new(Mutex::new(TestTime { start, elapsed: Duration::ZERO, waits: Vec::new() })) }
+    }
+}
+
+impl TestClock {
+    /// Moves the clock forward by `time`, without anyone having waited.
+    pub fn advance(&self, time: Duration) {
+        self.with(|state| state.elapsed += time);
+    }
+
+    /// All that was waited for so far, in order.
+    pub fn waits(&self) -> Vec<Duration> {
+        self.with(|state| state.waits.clone())
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut TestTime) -> R) -> R {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        self.with(|state| state.start.plus(state.elapsed))
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.with(|state| state.elapsed)
+    }
+
+    fn pause(&self, time: Duration) {
+        self.with(|state| {
+            state.elapsed += time;
+            state.waits.push(time);
+        });
+    }
+
+    fn wake_after(&self, time: Duration, waker: Waker) {
+        self.pause(time);
+        waker.wake();
+    }
+}
+
+/// A future that is ready once a clock has gone on for some time.
+pub(crate) struct Pause {
+    clock: Arc<dyn Clock>,
+    until: Duration,
+    armed: Option<Waker>,
+}
+
+impl Pause {
+    pub(crate) fn new(clock: Arc<dyn Clock>, time: Duration) -> Self {
+        let until = clock.elapsed().saturating_add(time);
+        Self { clock, until, armed: None }
+    }
+}
+
+impl Future for Pause {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let left = self.until.saturating_sub(self.clock.elapsed());
+        if left.is_zero() {
+            return Poll::Ready(());
+        }
+        if !self.armed.as_ref().is_some_and(|armed| armed.will_wake(cx.waker())) {
+            self.armed = Some(cx.waker().clone());
+            self.clock.wake_after(left, cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+/// The longest single wait for a wall-clock time: after it the wall clock is read again, as it may have been set.
+const WALL_CHECK_MAX: Duration = Duration::from_mins(1);
+
+/// How long to pause next on the way to `until`; `None` once it has come.
+pub(crate) fn next_pause(clock: &dyn Clock, until: Timestamp) -> Option<Duration> {
+    let left = until.since(clock.now());
+    (!left.is_zero()).then(|| left.min(WALL_CHECK_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_convert_both_ways() {
+        for millis in [0, 1, -1, 1_577_836_800_000, -1_577_836_800_000] {
+            let at = Timestamp::from_millis(millis);
+            assert_eq!(Timestamp::from(SystemTime::from(at)), at);
+        }
+    }
+
+    #[test]
+    fn times_round_up_to_a_millisecond_and_saturate() {
+        let zero = Timestamp::from_millis(0);
+        assert_eq!(zero.plus(Duration::from_micros(1)).as_millis(), 1);
+        assert_eq!(zero.plus(Duration::MAX).as_millis(), i64::MAX);
+        assert_eq!(zero.since(Timestamp::from_millis(5)), Duration::ZERO);
     }
 }

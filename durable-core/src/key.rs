@@ -188,7 +188,7 @@ impl fmt::Display for StepKey {
 }
 
 /// A place in the source: where a step is declared, or where a parallel construct is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Site {
     /// The file, as the compiler names it.
     pub file: &'static str,

@@ -1,9 +1,63 @@
 //! The engine behind `durable`: positions, replay, the step store and its commits.
-//! Use the `durable` crate; this one has no promises of its own about names.
+//! Use the `durable` crate; this one makes no promises of its own about names.
 
+mod args;
+mod build;
+mod call;
 mod clock;
+mod codec;
+mod concurrent;
+mod core;
+mod draw;
+mod engine;
+mod entry;
+mod error;
+mod fingerprint;
+mod fork;
+mod history;
+mod invoke;
 mod key;
+mod memo;
+mod moments;
+#[cfg(feature = "sqlite")]
+mod opened;
+mod outcome;
+mod parallel;
+mod poll;
+pub mod private;
+mod probe;
+mod registry;
+mod retry;
+mod run;
+mod scope;
+mod signal;
+mod sleep;
 pub mod store;
+mod trace;
 
-pub use clock::Timestamp;
-pub use key::{InvalidId, Position, Site, StepKey, WORKFLOW_ID_BYTES_MAX, WorkflowId};
+pub use crate::clock::{Clock, SystemClock, TestClock, Timestamp};
+#[cfg(feature = "sqlite")]
+pub use crate::engine::open;
+pub use crate::engine::{
+    Builder, Engine, EngineGuard, PAYLOAD_BYTES_MAX, PAYLOAD_WARN_BYTES, RECOVERIES_MAX, Runs, STEPS_MAX,
+    set_global,
+};
+pub use crate::error::{
+    Difference, Divergence, Error, InputMismatch, Operation, Overlap, RunError, Unstructured,
+};
+pub use crate::invoke::{AsyncRunBuilder, RunBuilder, RunFuture};
+pub use crate::key::{InvalidId, Position, Site, StepKey, WORKFLOW_ID_BYTES_MAX, WorkflowId};
+pub use crate::moments::{Random, idempotency_key, now, random, resource, try_resource, uuid};
+pub use crate::outcome::{FailureKind, StepFailed, Undecodable, Unstorable};
+pub use crate::parallel::{Branch, Branches, join, map, scope};
+pub use crate::probe::Value;
+pub use crate::sleep::{sleep, sleep_until};
+
+#[doc(hidden)]
+pub use crate::private::doc;
+
+/// What a workflow that is an async function awaits: branches and sleeps.
+pub mod future {
+    pub use crate::concurrent::{JoinAll, Map, join_all, map};
+    pub use crate::sleep::{sleep_polled as sleep, sleep_until_polled as sleep_until};
+}

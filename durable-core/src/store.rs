@@ -17,6 +17,9 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::key::{Position, StepKey, WorkflowId};
 
+pub(crate) mod commit;
+pub mod memory;
+
 /// A number that tells one ownership of a run from every other, ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub i64);

@@ -65,49 +65,52 @@ pub(super) enum Check {
 /// ```text
 /// {
 ///     use ::durable::__private::probe::*;
-///     let __durable_shape = (&&::durable::__private::Probe::<Result<Payment, OrderError>>::NEW).durable_shape();
-///     let __durable_value = (&&__durable_shape.value()).durable_value();
-///     let __durable_error = (&&&&__durable_shape.error()).durable_error();
+///     let __durable_split = (&&::durable::__private::Probe::<Result<Payment, OrderError>>::NEW).split();
+///     let __durable_value = (&&__durable_split.ok()).ok_tag();
+///     let __durable_error = (&&&&__durable_split.err()).err_tag();
 ///     __durable_value.check_value();
 ///     __durable_error.check_error();
 ///     <further checks>
-///     __durable_shape.codec(__durable_value, __durable_error)
+///     __durable_split.codec(__durable_value, __durable_error)
 /// }
 /// ```
 /// The receivers have plain spans of the types that they check: a missing bound is reported there.
 pub(super) fn emit_codec(callable: &Callable, checks: &[Check]) -> TokenStream {
     let (probes, probe) = (callable.paths.private("probe"), callable.paths.private("Probe"));
     let returned = &callable.returned;
-    let (ty, shape) = (&returned.ty, Ident::new("__durable_shape", returned.span));
+    let (ty, split) = (&returned.ty, Ident::new("__durable_split", returned.span));
     let value = Ident::new("__durable_value", returned.value_span);
     let error = Ident::new("__durable_error", returned.error_span);
-    let checks = checks.iter().map(|check| emit_check(*check, &shape, &error));
+    let checks = checks.iter().map(|check| emit_check(*check, &split, &error));
     quote_spanned! {Span::mixed_site()=>
         {
             use #probes::*;
-            let #shape = (&&#probe::<#ty>::NEW).durable_shape();
-            let #value = (&&#shape.value()).durable_value();
-            let #error = (&&&&#shape.error()).durable_error();
+            let #split = (&&#probe::<#ty>::NEW).split();
+            let #value = (&&#split.ok()).ok_tag();
+            let #error = (&&&&#split.err()).err_tag();
             #value.check_value();
             #error.check_error();
             #(#checks)*
-            #shape.codec(#value, #error)
+            #split.codec(#value, #error)
         }
     }
 }
 
 /// Expands to:
 /// ```text
-/// __durable_shape.check_retries();
+/// __durable_split.check_can_fail();
 /// ```
-/// or its kin; a timeout asks whether there is an error type, then what it can hold.
-fn emit_check(check: Check, shape: &Ident, error: &Ident) -> TokenStream {
+/// or its kin; a timeout asks whether there is an error type, then what it can hold. The method is placed on the
+/// type as its receiver is, because a bound that is not on the receiver's own parameter is reported there.
+fn emit_check(check: Check, split: &Ident, error: &Ident) -> TokenStream {
+    let on = |receiver: &Ident, method: &str| {
+        let method = Ident::new(method, receiver.span());
+        quote_spanned!(Span::mixed_site()=> #receiver.#method();)
+    };
     match check {
-        Check::Retries => quote_spanned!(Span::mixed_site()=> #shape.check_retries();),
-        Check::Timeout => {
-            quote_spanned!(Span::mixed_site()=> #shape.check_timeout(); #error.check_timeout();)
-        }
-        Check::NotResult => quote_spanned!(Span::mixed_site()=> #shape.check_not_result();),
+        Check::Retries => on(split, "check_can_fail"),
+        Check::Timeout => [on(split, "check_timeout"), on(error, "check_timeout")].into_iter().collect(),
+        Check::NotResult => on(split, "check_no_result"),
     }
 }
 
@@ -115,7 +118,7 @@ fn emit_check(check: Check, shape: &Ident, error: &Ident) -> TokenStream {
 /// ```text
 /// ::durable::__private::args(|__a| {
 ///     use ::durable::__private::probe::*;
-///     (&&::durable::__private::ArgProbe(&order)).durable_argument(__a);
+///     (&&::durable::__private::ArgProbe(&order)).add(__a);
 /// })
 /// ```
 /// or `::durable::__private::no_args()`.
@@ -130,14 +133,14 @@ pub(super) fn emit_args(callable: &Callable, mode: ArgsMode) -> TokenStream {
     let sink = local("__a");
     let receiver = callable.receiver.as_ref().map(|receiver| {
         let this = receiver.self_token;
-        quote_spanned!(Span::mixed_site()=> (&&#probe(&#this)).durable_argument(#sink);)
+        quote_spanned!(Span::mixed_site()=> (&&#probe(&#this)).add(#sink);)
     });
     let each = callable.args.iter().map(|arg| {
         let (attrs, name) = (emit_use_attrs(arg), &arg.outer);
         if mode == ArgsMode::Record {
-            emit_recorded_arg(arg, &sink)
+            emit_recorded_arg(callable, arg, &sink)
         } else {
-            quote_spanned!(Span::mixed_site()=> #attrs (&&#probe(&#name)).durable_argument(#sink);)
+            quote_spanned!(Span::mixed_site()=> #attrs (&&#probe(&#name)).add(#sink);)
         }
     });
     let imports = (receiver.is_some() || mode != ArgsMode::Record)
@@ -147,14 +150,15 @@ pub(super) fn emit_args(callable: &Callable, mode: ArgsMode) -> TokenStream {
 
 /// Expands to:
 /// ```text
-/// __a.record(&order);
+/// ::durable::__private::record_arg(__a, &order);
 /// ```
-/// with the argument placed on its type, where a missing `Serialize` is reported.
-fn emit_recorded_arg(arg: &Arg, sink: &Ident) -> TokenStream {
+/// placed on the argument's type, where a missing `Serialize` is reported.
+fn emit_recorded_arg(callable: &Callable, arg: &Arg, sink: &Ident) -> TokenStream {
     let at = Span::mixed_site().located_at(arg.span());
-    let (attrs, name) = (emit_use_attrs(arg), &arg.outer);
+    let (record, attrs, name) =
+        (callable.paths.private_at("record_arg", at), emit_use_attrs(arg), &arg.outer);
     let borrow = (!matches!(arg.ty, syn::Type::Reference(_))).then(|| quote_spanned!(at=> &));
-    quote_spanned!(Span::mixed_site()=> #attrs #sink.record(#borrow #name);)
+    quote_spanned!(at=> #attrs #record(#sink, #borrow #name);)
 }
 
 /// Expands to: the `cfg`s of the argument, and for a name such as `_order`, which only the expansion uses,

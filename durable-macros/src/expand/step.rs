@@ -8,7 +8,7 @@ use syn::spanned::Spanned as _;
 
 use super::{
     Check, emit_args, emit_binding, emit_closure, emit_codec, emit_function, emit_future, emit_pinned_type,
-    emit_site, emit_typed_body, emit_use_attrs, local,
+    emit_site, emit_typed_body, emit_use_attrs,
 };
 use crate::model::{Arg, Callable, Retry, Step};
 
@@ -131,27 +131,26 @@ fn emit_clone(callable: &Callable, arg: &Arg) -> TokenStream {
 
 /// Expands to:
 /// ```text
-/// |__returned: &Result<Payment, OrderError>| {
+/// {
 ///     use ::durable::__private::probe::*;
 ///     (&&::durable::__private::Probe::<Result<Payment, OrderError>>::NEW)
-///         .durable_shape()
-///         .retry_if(__returned, |__failure| path::to::predicate(__failure))
+///         .split()
+///         .retry_if(|__failure| path::to::predicate(__failure))
 /// }
 /// ```
-/// or, without the option, a predicate that is always true. The inner closure makes a wrong predicate one error.
+/// or, without the option, a predicate that is always true. The closure makes a wrong predicate one error.
 fn emit_retry_if(callable: &Callable, retry: &Retry) -> TokenStream {
     let Some(predicate) = &retry.only_if else {
         return quote_spanned!(Span::mixed_site()=> |_| true);
     };
     let (probes, probe) = (callable.paths.private("probe"), callable.paths.private("Probe"));
-    let (ty, returned) = (&callable.returned.ty, local("__returned"));
-    let at = Span::mixed_site().located_at(predicate.span());
+    let (ty, at) = (&callable.returned.ty, Span::mixed_site().located_at(predicate.span()));
     let failure = Ident::new("__failure", at);
     let closure = quote_spanned!(at=> |#failure| #predicate(#failure));
     quote_spanned! {Span::mixed_site()=>
-        |#returned: &#ty| {
+        {
             use #probes::*;
-            (&&#probe::<#ty>::NEW).durable_shape().retry_if(#returned, #closure)
+            (&&#probe::<#ty>::NEW).split().retry_if(#closure)
         }
     }
 }

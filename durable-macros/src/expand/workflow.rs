@@ -295,29 +295,30 @@ fn emit_into_result(callable: &Callable) -> TokenStream {
 
 /// Expands to:
 /// ```text
-/// fn input() -> impl ::durable::__private::Form<Value = Self::Input> {
+/// fn input() -> impl ::durable::__private::InputCodec<Input = Self::Input> {
 ///     use ::durable::__private::probe::*;
-///     let __durable_arg0 = (&&::durable::__private::Probe::<Order>::NEW).durable_value();
+///     let __durable_arg0 = (&&::durable::__private::InputProbe::<Order>::NEW).input_tag();
 ///     __durable_arg0.check_argument();
-///     (&&::durable::__private::Probe::<Self::Input>::NEW).durable_value()
+///     (&&::durable::__private::InputProbe::<Self::Input>::NEW).input_tag()
 /// }
 /// ```
 /// One check per argument, placed on its type; the tuple itself is not checked, so each misfit is reported once.
 fn emit_input(callable: &Callable) -> TokenStream {
     let paths = &callable.paths;
-    let (form, probes, probe) = (paths.private("Form"), paths.private("probe"), paths.private("Probe"));
+    let (codec, probes, probe) =
+        (paths.private("InputCodec"), paths.private("probe"), paths.private("InputProbe"));
     let checks = callable.args.iter().enumerate().map(|(index, arg)| {
-        let (ty, value) = (&arg.ty, format_ident!("__durable_arg{index}", span = arg.span()));
+        let (ty, tag) = (&arg.ty, format_ident!("__durable_arg{index}", span = arg.span()));
         quote_spanned! {Span::mixed_site()=>
-            let #value = (&&#probe::<#ty>::NEW).durable_value();
-            #value.check_argument();
+            let #tag = (&&#probe::<#ty>::NEW).input_tag();
+            #tag.check_argument();
         }
     });
     quote_spanned! {Span::mixed_site()=>
-        fn input() -> impl #form<Value = Self::Input> {
+        fn input() -> impl #codec<Input = Self::Input> {
             use #probes::*;
             #(#checks)*
-            (&&#probe::<Self::Input>::NEW).durable_value()
+            (&&#probe::<Self::Input>::NEW).input_tag()
         }
     }
 }

@@ -1,0 +1,168 @@
+//! A durable operation under way: it holds its position, knows what was recorded there, and records its outcome.
+//! The one rule: what is recorded at a position is only used by an operation of the same kind and name; every
+//! other one is a divergence.
+//! Knows no SQL, no JSON and no body.
+
+use std::sync::Arc;
+
+use crate::args::Args;
+use crate::clock::Timestamp;
+use crate::error::{Difference, Divergence, Error, Operation, kind_word};
+use crate::key::{Site, StepKey};
+use crate::outcome::{Encoded, Undecodable, Unstorable};
+use crate::run::Run;
+use crate::scope::{Scope, Ticket, What};
+use crate::store::{Kind, StepRecord};
+use crate::{build, trace};
+
+/// A durable operation under way.
+pub(crate) struct Call {
+    pub(crate) ticket: Ticket,
+    pub(crate) key: StepKey,
+    pub(crate) started: Timestamp,
+    kind: Kind,
+    args: Args,
+}
+
+impl Call {
+    /// Takes the next position of `scope`.
+    pub(crate) fn begin(
+        scope: &Arc<Scope>,
+        kind: Kind,
+        name: &'static str,
+        site: Site,
+        args: Args,
+    ) -> Result<Self, Error> {
+        let ticket = scope.begin(What { name, kind: kind_word(kind), site })?;
+        let key = StepKey::new(name, &ticket.position);
+        let started = scope.run.settings.clock.now();
+        Ok(Self { ticket, key, started, kind, args })
+    }
+
+    pub(crate) fn run(&self) -> &Arc<Run> {
+        &self.ticket.scope.run
+    }
+
+    /// What is recorded at this position, once it is known to be of this operation.
+    pub(crate) fn recorded(&self) -> Result<Option<&StepRecord>, Error> {
+        let (run, position) = (self.run(), &self.ticket.position);
+        match run.history.reach(position) {
+            Some(step) if step.kind == self.kind && step.name == self.ticket.what.name => {
+                self.check_args(step)?;
+                Ok(Some(step))
+            }
+            Some(step) => Err(self.diverges(step, recorded_operation(step), self.moved())),
+            None => match run.history.first_below(position) {
+                Some(inner) if !self.is_around(inner) => {
+                    Err(self.diverges(inner, construct_around(inner), self.moved()))
+                }
+                _ => Ok(None),
+            },
+        }
+    }
+
+    /// Whether `inner`, recorded below this position, can have been recorded by this operation.
+    fn is_around(&self, inner: &StepRecord) -> bool {
+        let direct = inner.position.path().len() == self.ticket.position.path().len() + 2;
+        self.kind == Kind::Child && (!direct || inner.scope.as_deref() == Some(self.ticket.what.name))
+    }
+
+    /// The same build calls a step with the same arguments on replay; a new build may have changed their type.
+    fn check_args(&self, step: &StepRecord) -> Result<(), Error> {
+        let (Some(recorded), Some(found)) = (step.args_fingerprint, self.args.fingerprint) else {
+            return Ok(());
+        };
+        if recorded == found {
+            return Ok(());
+        }
+        if step.build == build::id() {
+            return Err(self.diverges(step, recorded_operation(step), Difference::Arguments));
+        }
+        let message = format!(
+            "step {} was recorded by another build with other arguments; its result is used",
+            self.key
+        );
+        trace::warn(Some(&self.run().id), &message);
+        Ok(())
+    }
+
+    fn moved(&self) -> Difference {
+        let nearest = self.run().history.nearest(self.ticket.what.name, self.kind, &self.ticket.position);
+        Difference::Operation { nearest }
+    }
+
+    fn diverges(&self, step: &StepRecord, recorded: Operation, difference: Difference) -> Error {
+        diverges(&self.ticket, step, recorded, difference)
+    }
+
+    /// Records an outcome at this position, and returns the time of that. The operation is still under way.
+    pub(crate) fn record(&mut self, outcome: Encoded, attempts: u32) -> Result<Timestamp, Error> {
+        let run = self.run();
+        if outcome.json.len() > run.settings.payload_warn_bytes {
+            trace::warn(Some(&run.id), &format!("step {} records {} bytes", self.key, outcome.json.len()));
+        }
+        let timestamp = run.settings.clock.now();
+        run.record(StepRecord {
+            position: self.ticket.position.clone(),
+            name: self.ticket.what.name.to_owned(),
+            kind: self.kind,
+            scope: self.ticket.scope.label().map(str::to_owned),
+            status: outcome.status,
+            output: outcome.json,
+            args_fingerprint: self.args.fingerprint,
+            args: self.args.recorded.clone(),
+            site: self.ticket.what.site.to_string(),
+            attempts,
+            started: self.started,
+            timestamp,
+            epoch: run.epoch,
+            build: build::id(),
+            edited: false,
+        })?;
+        Ok(timestamp)
+    }
+
+    /// Ends the operation, at `at` by what is recorded.
+    pub(crate) fn end(self, at: Timestamp) {
+        self.ticket.end(at);
+    }
+
+    pub(crate) fn unstorable(&self, source: Unstorable) -> Error {
+        let (workflow, step, site) = (self.run().id.clone(), self.key.to_string(), self.ticket.what.site);
+        Error::Unstorable { workflow, step, site, source: Arc::new(source) }
+    }
+
+    pub(crate) fn undecodable(&self, source: Undecodable) -> Error {
+        let (workflow, step, site) = (self.run().id.clone(), self.key.to_string(), self.ticket.what.site);
+        Error::Undecodable { workflow, step, site, source: Arc::new(source) }
+    }
+}
+
+/// The error for a position where `step`, part of `recorded`, was recorded and something else is found.
+pub(crate) fn diverges(
+    ticket: &Ticket,
+    step: &StepRecord,
+    recorded: Operation,
+    difference: Difference,
+) -> Error {
+    let run = &ticket.scope.run;
+    Error::Divergence(Box::new(Divergence {
+        workflow: run.id.clone(),
+        position: ticket.position.clone(),
+        recorded,
+        age: run.settings.clock.now().since(step.timestamp),
+        found: ticket.what.operation(),
+        difference,
+    }))
+}
+
+/// A recorded operation as errors name it.
+pub(crate) fn recorded_operation(step: &StepRecord) -> Operation {
+    Operation::new(&step.name, kind_word(step.kind), &step.site)
+}
+
+/// The operation that `inner` was recorded in a branch of.
+pub(crate) fn construct_around(inner: &StepRecord) -> Operation {
+    let name = inner.scope.as_deref().unwrap_or("branches");
+    Operation::new(name, "construct", &format_args!("its step {} is at {}", inner.key(), inner.site))
+}

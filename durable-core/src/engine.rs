@@ -1,0 +1,393 @@
+//! An engine: an opened store and what its runs are given. Which engine a call uses is decided here.
+//! A database is never opened silently, for data in a surprising folder is lost work.
+//! Knows no positions and no user code.
+
+use std::any::TypeId;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
+#[cfg(feature = "sqlite")]
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use crate::clock::{Clock, SystemClock};
+use crate::core::{Core, Settings};
+use crate::entry::is_live;
+use crate::error::Error;
+use crate::key::WorkflowId;
+use crate::registry::{Registration, Workflow, check_names};
+use crate::run::Ambient;
+use crate::store::memory::MemoryStore;
+use crate::store::{Answer, Op, Reset, Rewind, RunRecord, StepRecord, StepStore, StoreError};
+
+/// The most steps that one run records, unless [`Builder::steps_max`] says otherwise.
+pub const STEPS_MAX: u32 = 1_000_000;
+
+/// The most bytes of JSON in one value, unless [`Builder::payload_bytes_max`] says otherwise: 16 MiB.
+pub const PAYLOAD_BYTES_MAX: usize = 16 << 20;
+
+/// So many bytes of JSON in one value are worth a warning, unless [`Builder::payload_warn_bytes`] says otherwise: 256 KiB.
+pub const PAYLOAD_WARN_BYTES: usize = 256 << 10;
+
+/// So often an interrupted run is taken up before a panic of its body halts it, unless [`Builder::recoveries_max`] says otherwise.
+pub const RECOVERIES_MAX: u32 = 50;
+
+/// An opened store, and what its runs are given. A clone is cheap and is the same engine.
+///
+/// # Examples
+/// ```
+/// # use durable_core::{Engine, Error};
+/// let engine = Engine::in_memory()?;
+/// assert_eq!(engine.runs().count(), 0);
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) core: Arc<Core>,
+    pub(crate) settings: Arc<Settings>,
+}
+
+impl Engine {
+    /// Opens the SQLite database at `path`, and creates it if there is none. Runs nothing.
+    ///
+    /// # Errors
+    /// [`Error::Open`] if the file is not one of ours, is newer, damaged or read-only, or cannot be made; it is left as it was.
+    /// [`Error::DuplicateWorkflow`] if two linked workflows have one name.
+    #[cfg(feature = "sqlite")]
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::builder().open(path)
+    }
+
+    /// An engine whose store is gone with its last clone: for tests, and for programs that only want the structure.
+    pub fn in_memory() -> Result<Self, Error> {
+        Self::builder().in_memory()
+    }
+
+    /// An engine with settings of its own.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// All stored runs in the order of their ids. A row that cannot be read comes as an error, and the others still come.
+    pub fn runs(&self) -> Runs {
+        Runs { engine: self.clone(), page: Vec::new().into_iter(), after: None, done: false }
+    }
+
+    /// The run with this id, if there is one.
+    pub fn run(&self, id: impl AsRef<str>) -> Result<Option<RunRecord>, Error> {
+        let id = WorkflowId::new(id)?;
+        self.core.reader().run(&id).map_err(|source| Error::store(&id, source))
+    }
+
+    /// The recorded steps of a run, in the order of their positions; none if there is no such run.
+    pub fn steps(&self, id: impl AsRef<str>) -> Result<Vec<StepRecord>, Error> {
+        let id = WorkflowId::new(id)?;
+        self.core.reader().steps(&id, None, u32::MAX).map_err(|source| Error::store(&id, source))
+    }
+
+    /// Forgets a run with all its steps, in one transaction. Whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::Live`] while the run is being executed, here or by another process.
+    pub fn reset(&self, id: impl AsRef<str>) -> Result<bool, Error> {
+        let id = WorkflowId::new(id)?;
+        self.change(&id, |run| Ok(Op::Reset(Reset { id: id.clone(), expected: run.epoch })))
+            .map(|answer| answer.is_some())
+    }
+
+    /// Drops the recorded step with this key, all after it, and the results of the inline children that it lies in. The next
+    /// `run_durable` goes on from there, whatever state the run was in. Returns how many steps were dropped.
+    ///
+    /// # Errors
+    /// [`Error::UnknownRun`], [`Error::UnknownStep`], and [`Error::Live`] while the run is being executed.
+    pub fn rewind(&self, id: impl AsRef<str>, key: &str) -> Result<u64, Error> {
+        let id = WorkflowId::new(id)?;
+        let at = self.settings.clock.now();
+        let answer = self.change(&id, |run| {
+            let step = self.steps(&id)?.into_iter().find(|step| step.key().as_str() == key);
+            let step =
+                step.ok_or_else(|| Error::UnknownStep { workflow: id.clone(), step: key.to_owned() })?;
+            Ok(Op::Rewind(Rewind { id: id.clone(), expected: run.epoch, from: step.position, at }))
+        })?;
+        match answer {
+            Some(Answer::Dropped(steps)) => Ok(steps),
+            _ => Err(Error::UnknownRun { workflow: id }),
+        }
+    }
+
+    /// Makes this the engine of this thread until the guard is dropped: of entry points that name no other, and of
+    /// [`resource`](crate::resource).
+    ///
+    /// # Examples
+    /// ```
+    /// # use durable_core::{Engine, Error};
+    /// let engine = Engine::in_memory()?;
+    /// let _entered = engine.enter();
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use = "the engine is left when the guard is dropped"]
+    pub fn enter(&self) -> EngineGuard {
+        ENTERED.with(|entered| entered.borrow_mut().push(self.clone()));
+        EngineGuard { not_send: PhantomData }
+    }
+
+    /// The engine for a call that names none: of the current run, entered, global, or at `$DURABLE_DB`.
+    pub(crate) fn ambient() -> Result<Self, Error> {
+        if let Some(run) = Ambient::current().run() {
+            return Ok(Self { core: Arc::clone(&run.core), settings: Arc::clone(&run.settings) });
+        }
+        if let Some(engine) = ENTERED.with(|entered| entered.borrow().last().cloned()) {
+            return Ok(engine);
+        }
+        match GLOBAL.get() {
+            Some(engine) => Ok(engine.clone()),
+            None => from_environment(),
+        }
+    }
+
+    /// Applies the op that `make` gives for a run that nobody executes; `None` if there is no such run.
+    fn change(
+        &self,
+        id: &WorkflowId,
+        make: impl Fn(&RunRecord) -> Result<Op, Error>,
+    ) -> Result<Option<Answer>, Error> {
+        self.core.check_process()?;
+        let live = || Error::Live { workflow: id.clone() };
+        let _reserved = self.core.reserve(id).map_err(|_| live())?;
+        loop {
+            let Some(run) = self.run(id)? else { return Ok(None) };
+            if is_live(&self.core, &run)? {
+                return Err(live());
+            }
+            match self.core.commits.commit(make(&run)?).map_err(|source| Error::store(id, source))? {
+                // Another process was faster: look again.
+                Answer::Lost => {}
+                answer => return Ok(Some(answer)),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("owner", &self.core.owner).finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    static ENTERED: RefCell<Vec<Engine>> = const { RefCell::new(Vec::new()) };
+}
+
+static GLOBAL: OnceLock<Engine> = OnceLock::new();
+
+/// The environment variable that names the database of a program that opens none.
+#[cfg(feature = "sqlite")]
+const DATABASE_VARIABLE: &str = "DURABLE_DB";
+
+/// Opens the SQLite database at `path` and makes its engine the one of this process. See [`Engine::open`].
+///
+/// # Errors
+/// Those of [`Engine::open`], and [`Error::GlobalEngineIsSet`] if there is one.
+#[cfg(feature = "sqlite")]
+pub fn open(path: impl AsRef<Path>) -> Result<Engine, Error> {
+    let engine = Engine::open(path)?;
+    set_global(engine.clone())?;
+    Ok(engine)
+}
+
+/// Makes `engine` the one of this process: of entry points that name no other. It can be set once.
+///
+/// # Errors
+/// [`Error::GlobalEngineIsSet`] if there is one already.
+///
+/// # Examples
+/// ```
+/// # use durable_core::{Engine, Error};
+/// durable_core::set_global(Engine::in_memory()?)?;
+/// assert!(durable_core::set_global(Engine::in_memory()?).is_err());
+/// # Ok::<(), Error>(())
+/// ```
+pub fn set_global(engine: Engine) -> Result<(), Error> {
+    GLOBAL.set(engine).map_err(|_| Error::GlobalEngineIsSet)
+}
+
+#[cfg(feature = "sqlite")]
+fn from_environment() -> Result<Engine, Error> {
+    let path = std::env::var_os(DATABASE_VARIABLE).filter(|path| !path.is_empty()).ok_or(Error::NoEngine)?;
+    let opened = Engine::open(Path::new(&path))?;
+    Ok(GLOBAL.get_or_init(|| opened).clone())
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn from_environment() -> Result<Engine, Error> {
+    Err(Error::NoEngine)
+}
+
+/// Leaves the engine that was entered. See [`Engine::enter`].
+#[derive(Debug)]
+pub struct EngineGuard {
+    /// The guard belongs to the thread that entered.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Drop for EngineGuard {
+    fn drop(&mut self) {
+        ENTERED.with(|entered| drop(entered.borrow_mut().pop()));
+    }
+}
+
+/// The runs of a store, read page by page. See [`Engine::runs`].
+#[derive(Debug)]
+pub struct Runs {
+    engine: Engine,
+    page: std::vec::IntoIter<Result<RunRecord, crate::store::CorruptRow>>,
+    after: Option<String>,
+    done: bool,
+}
+
+/// So many runs are read at once.
+const RUNS_PAGE: u32 = 1_000;
+
+impl Iterator for Runs {
+    type Item = Result<RunRecord, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(row) = self.page.next() {
+            self.after = Some(match &row {
+                Ok(run) => run.id.as_str().to_owned(),
+                Err(corrupt) => corrupt.key.clone(),
+            });
+            return Some(row.map_err(|corrupt| Error::Read(Arc::new(StoreError::Corrupt(corrupt)))));
+        }
+        if self.done {
+            return None;
+        }
+        let page = self.engine.core.reader().runs(self.after.as_deref(), RUNS_PAGE);
+        match page {
+            Ok(rows) => {
+                self.done = rows.len() < RUNS_PAGE as usize;
+                self.page = rows.into_iter();
+                self.next()
+            }
+            Err(source) => {
+                self.done = true;
+                Some(Err(Error::Read(Arc::new(source))))
+            }
+        }
+    }
+}
+
+/// Collects the settings of an engine. See [`Engine::builder`].
+///
+/// # Examples
+/// ```
+/// # use durable_core::{Engine, Error, TestClock};
+/// let engine = Engine::builder().with("a resource").clock(TestClock::default()).strict(true).in_memory()?;
+/// # Ok::<(), Error>(())
+/// ```
+#[must_use = "a builder does nothing until it opens a store"]
+pub struct Builder {
+    settings: Settings,
+    registrations: Vec<Registration>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            settings: Settings {
+                clock: Arc::new(SystemClock::default()),
+                resources: HashMap::new(),
+                payload_warn_bytes: PAYLOAD_WARN_BYTES,
+                payload_bytes_max: PAYLOAD_BYTES_MAX,
+                steps_max: STEPS_MAX,
+                recoveries_max: RECOVERIES_MAX,
+                strict: false,
+                seed: None,
+            },
+            registrations: Vec::new(),
+        }
+    }
+}
+
+impl Builder {
+    /// Gives `value` to the runs, who take it with [`resource`](crate::resource). A later value of the same type takes the place of an earlier one.
+    pub fn with<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.settings.resources.insert(TypeId::of::<T>(), Arc::new(value));
+        self
+    }
+
+    /// Names a workflow that the linker may not find, because nothing else names its crate.
+    pub fn register<W: Workflow>(mut self) -> Self {
+        self.registrations.push(Registration::of::<W>());
+        self
+    }
+
+    /// Makes a step that is called from a thread or task that no run knows an error, while runs of this engine live. Otherwise it is a plain call with a warning.
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.settings.strict = strict;
+        self
+    }
+
+    /// Takes time from `clock`; by default from the machine's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.settings.clock = Arc::new(clock);
+        self
+    }
+
+    /// Starts the `random()` and `uuid()` of new runs, and the jitter of their retries, from `seed`: for tests. By default each run has a random seed.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = Some(seed);
+        self
+    }
+
+    /// Refuses values and inputs with more bytes of JSON; by default [`PAYLOAD_BYTES_MAX`].
+    pub fn payload_bytes_max(mut self, bytes: usize) -> Self {
+        self.settings.payload_bytes_max = bytes;
+        self
+    }
+
+    /// Warns of values with more bytes of JSON; by default [`PAYLOAD_WARN_BYTES`].
+    pub fn payload_warn_bytes(mut self, bytes: usize) -> Self {
+        self.settings.payload_warn_bytes = bytes;
+        self
+    }
+
+    /// Ends a run that would record more steps; by default [`STEPS_MAX`].
+    pub fn steps_max(mut self, steps: u32) -> Self {
+        self.settings.steps_max = steps;
+        self
+    }
+
+    /// Halts a run whose body panics after it was taken up so often; by default [`RECOVERIES_MAX`].
+    pub fn recoveries_max(mut self, recoveries: u32) -> Self {
+        self.settings.recoveries_max = recoveries;
+        self
+    }
+
+    /// Opens the SQLite database at `path` with these settings. Engines of one file in one process share its store. See [`Engine::open`].
+    #[cfg(feature = "sqlite")]
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Engine, Error> {
+        check_names(&self.registrations)?;
+        let core = crate::opened::core_at(path.as_ref())?;
+        Ok(Engine { core, settings: Arc::new(self.settings) })
+    }
+
+    /// An engine with these settings whose store is gone with its last clone.
+    pub fn in_memory(self) -> Result<Engine, Error> {
+        self.store(MemoryStore::default())
+    }
+
+    /// An engine with these settings on a store of your own.
+    pub fn store(self, store: impl StepStore + 'static) -> Result<Engine, Error> {
+        check_names(&self.registrations)?;
+        let core = Core::new(Box::new(store)).map_err(|source| Error::Read(Arc::new(source)))?;
+        Ok(Engine { core: Arc::new(core), settings: Arc::new(self.settings) })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("registrations", &self.registrations).finish_non_exhaustive()
+    }
+}

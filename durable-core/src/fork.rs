@@ -1,0 +1,95 @@
+//! One parallel construct of a workflow: it takes one position, and gives each branch a scope below it.
+//! Branches are numbered by the construct before they start, so every interleaving gives the same keys.
+//! Knows neither threads nor futures; outside a workflow's body it only hands the context on.
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::call::{construct_around, diverges, recorded_operation};
+use crate::clock::Timestamp;
+use crate::error::{Difference, Error};
+use crate::key::Site;
+use crate::memo::is_unwinding;
+use crate::run::{Ambient, Run};
+use crate::scope::{Scope, Ticket, What};
+
+/// The word for a parallel construct in errors.
+const CONSTRUCT: &str = "construct";
+
+/// A panic on its way through a construct.
+pub(crate) type Panic = Box<dyn Any + Send>;
+
+/// A construct under way.
+pub struct Fork {
+    /// What a branch finds where there is no scope to number it in.
+    ambient: Ambient,
+    numbered: Option<Numbered>,
+}
+
+struct Numbered {
+    ticket: Ticket,
+    branches: Mutex<Vec<Arc<Scope>>>,
+}
+
+impl Fork {
+    /// Begins the construct `name`. Outside the body of a workflow its branches are plain.
+    pub(crate) fn begin(name: &'static str, site: Site) -> Result<Self, (Arc<Run>, Error)> {
+        let ambient = Ambient::current();
+        let scope = match &ambient {
+            Ambient::Inside(scope) if !is_unwinding(&scope.run) => Arc::clone(scope),
+            _ => return Ok(Self { ambient, numbered: None }),
+        };
+        let begun = scope.begin(What { name, kind: CONSTRUCT, site }).and_then(|ticket| {
+            check(&ticket)?;
+            Ok(Numbered { ticket, branches: Mutex::default() })
+        });
+        match begun {
+            Ok(numbered) => Ok(Self { ambient, numbered: Some(numbered) }),
+            Err(fault) => Err((Arc::clone(&scope.run), fault)),
+        }
+    }
+
+    /// What branch `index` runs in.
+    pub(crate) fn branch(&self, index: u32) -> Ambient {
+        let Some(Numbered { ticket, branches }) = &self.numbered else { return self.ambient.clone() };
+        let scope = ticket.branch(index);
+        branches.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&scope));
+        Ambient::Inside(scope)
+    }
+
+    /// The run whose construct this is.
+    pub(crate) fn run(&self) -> Option<&Arc<Run>> {
+        self.numbered.as_ref().map(|numbered| &numbered.ticket.scope.run)
+    }
+
+    /// The run and the fault, once the run is stopped.
+    pub(crate) fn fault(&self) -> Option<(Arc<Run>, Error)> {
+        let run = self.run()?;
+        run.fault().map(|fault| (Arc::clone(run), fault.clone()))
+    }
+
+    /// All branches have ended: the construct ends at the time of the last thing recorded in them.
+    pub(crate) fn end(self) {
+        let Some(Numbered { ticket, branches }) = self.numbered else { return };
+        let branches = branches.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let last = branches.iter().map(|scope| scope.last()).max();
+        let last: Timestamp = last.unwrap_or_else(|| ticket.scope.last());
+        ticket.end(last);
+    }
+}
+
+/// At the position of a construct there is no row; what is recorded below it is from the same construct.
+fn check(ticket: &Ticket) -> Result<(), Error> {
+    let history = &ticket.scope.run.history;
+    let moved = || Difference::Operation { nearest: None };
+    if let Some(step) = history.reach(&ticket.position) {
+        return Err(diverges(ticket, step, recorded_operation(step), moved()));
+    }
+    match history.first_below(&ticket.position) {
+        Some(inner) if inner.position.path().len() == ticket.position.path().len() + 2 => {
+            let same = inner.scope.as_deref() == Some(ticket.what.name);
+            if same { Ok(()) } else { Err(diverges(ticket, inner, construct_around(inner), moved())) }
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,359 @@
+//! The replay decision: at a position, give back what was recorded, or run the body and record what it returns.
+//! Nothing else in the crate calls the body of a step, so "at most one recorded result per position" is proved here
+//! and, for futures, in `poll`.
+//! Knows no SQL and no JSON.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::args::Args;
+use crate::call::Call;
+use crate::codec::Codec;
+use crate::error::Error;
+use crate::key::Site;
+use crate::outcome::{FailureKind, StepFailed, Undecodable};
+use crate::retry::Retry;
+use crate::run::{Ambient, Run, StepContext, any_live, any_strict};
+use crate::scope::Scope;
+use crate::store::{Kind, StepRecord};
+use crate::{draw, trace};
+
+/// What a `#[step]` knows at compile time.
+#[derive(Debug)]
+pub struct StepSpec {
+    pub(crate) name: &'static str,
+    pub(crate) site: Site,
+    pub(crate) retry: Retry,
+    pub(crate) timeout_ms: Option<u64>,
+    pub(crate) strict: bool,
+}
+
+impl StepSpec {
+    /// A step without options.
+    pub const fn new(name: &'static str, site: Site) -> Self {
+        Self { name, site, retry: Retry::NEVER, timeout_ms: None, strict: false }
+    }
+
+    /// Lets the body run `retries` times more after a failure, waiting at most `min_delay_ms`, then twice as
+    /// long each time up to `max_delay_ms`.
+    #[must_use]
+    pub const fn retry(mut self, retries: u32, min_delay_ms: u64, max_delay_ms: u64) -> Self {
+        self.retry = Retry { retries, min_delay_ms, max_delay_ms };
+        self
+    }
+
+    /// Ends each attempt after so many milliseconds.
+    #[must_use]
+    pub const fn timeout(mut self, timeout_ms: u64) -> Self {
+        self.timeout_ms = Some(timeout_ms);
+        self
+    }
+
+    /// Makes a call that no run knows an error.
+    #[must_use]
+    pub const fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+}
+
+/// What a `#[workflow]` knows at compile time.
+#[derive(Debug)]
+pub struct WorkflowSpec {
+    pub(crate) name: &'static str,
+    pub(crate) site: Site,
+    pub(crate) fingerprint: u64,
+}
+
+impl WorkflowSpec {
+    /// A workflow with this name, declared at `site`; `fingerprint` is a hash of its source.
+    pub const fn new(name: &'static str, site: Site, fingerprint: u64) -> Self {
+        Self { name, site, fingerprint }
+    }
+}
+
+/// Calls a step: its recorded outcome, or its body.
+pub fn step<C: Codec>(
+    spec: &'static StepSpec,
+    codec: C,
+    args: Args,
+    body: impl FnOnce() -> C::Returned,
+) -> C::Returned {
+    match place(spec) {
+        Place::Plain => body(),
+        Place::Refused(failed) => refused(codec, failed),
+        Place::Scope(scope) => {
+            let mut body = Some(body);
+            // A step without retries is attempted once, so the body is there.
+            let mut attempt = || body.take().map(|body| body());
+            memoized(&scope, spec, codec, args, &|_| false, &mut attempt)
+        }
+    }
+}
+
+/// Calls a step whose body may run more than once: after a failure that `retry_if` accepts, or a panic.
+pub fn step_retried<C: Codec>(
+    spec: &'static StepSpec,
+    codec: C,
+    args: Args,
+    retry_if: impl Fn(&C::Returned) -> bool,
+    mut body: impl FnMut() -> C::Returned,
+) -> C::Returned {
+    match place(spec) {
+        Place::Plain => body(),
+        Place::Refused(failed) => refused(codec, failed),
+        Place::Scope(scope) => memoized(&scope, spec, codec, args, &retry_if, &mut || Some(body())),
+    }
+}
+
+/// Calls a workflow function: as the body of the run that the engine is entering, as an inline child of the
+/// current one, or plainly.
+pub fn workflow<C: Codec>(
+    spec: &'static WorkflowSpec,
+    codec: C,
+    args: Args,
+    body: impl FnOnce() -> C::Returned,
+) -> C::Returned {
+    match Ambient::current() {
+        Ambient::Entering(run) => {
+            let _inside = Ambient::Inside(Scope::root(run)).enter();
+            body()
+        }
+        Ambient::Inside(scope) if !is_unwinding(&scope.run) => match child(&scope, spec, codec, args, body) {
+            Ok(conclusion) => conclusion.unfold(true),
+            Err(fault) => scope.run.unwind(fault),
+        },
+        _ => body(),
+    }
+}
+
+/// Where a step is called.
+pub(crate) enum Place {
+    /// Outside a run, inside another step, or while a panic unwinds: a plain call.
+    Plain,
+    /// Outside a run, where that is an error.
+    Refused(StepFailed),
+    /// In the body of a workflow or in a branch of it.
+    Scope(Arc<Scope>),
+}
+
+pub(crate) fn place(spec: &StepSpec) -> Place {
+    match Ambient::current() {
+        Ambient::Inside(scope) if is_unwinding(&scope.run) => Place::Plain,
+        Ambient::Inside(scope) => Place::Scope(scope),
+        Ambient::InStep(_) | Ambient::Entering(_) => Place::Plain,
+        Ambient::Outside if spec.strict || any_strict() => {
+            let message = format!(
+                "step `{}` ({}) is strict and was called where no run is known",
+                spec.name, spec.site
+            );
+            Place::Refused(StepFailed::new(FailureKind::Unowned, spec.name, message, 0))
+        }
+        Ambient::Outside => {
+            if any_live() {
+                let message = "was called from a thread or task that no run knows, while runs are live: nothing is recorded";
+                trace::warn(None, &format!("step `{}` ({}) {message}", spec.name, spec.site));
+            }
+            Place::Plain
+        }
+    }
+}
+
+/// Whether the current thread unwinds, so that an operation is a plain call. After a fault there is nothing
+/// that a call could give back, and the program ends with the reason.
+pub(crate) fn is_unwinding(run: &Run) -> bool {
+    match run.fault() {
+        Some(fault) if std::thread::panicking() => run.unwind(fault.clone()),
+        _ => std::thread::panicking(),
+    }
+}
+
+/// A refused call, as the error of the step if its type can hold it.
+#[expect(
+    clippy::panic,
+    reason = "a misplaced step whose type has no room for an error has no other way to say so"
+)]
+pub(crate) fn refused<C: Codec>(codec: C, failed: StepFailed) -> C::Returned {
+    codec.fail(failed).unwrap_or_else(|failed| panic_any(failed.to_string()))
+}
+
+fn memoized<C: Codec>(
+    scope: &Arc<Scope>,
+    spec: &'static StepSpec,
+    codec: C,
+    args: Args,
+    retry_if: &dyn Fn(&C::Returned) -> bool,
+    body: &mut dyn FnMut() -> Option<C::Returned>,
+) -> C::Returned {
+    let replayed_or_run = || {
+        let call = Call::begin(scope, Kind::Step, spec.name, spec.site, args)?;
+        if let Some(step) = call.recorded()? {
+            let step = step.clone();
+            return Ok(replay(call, &step, codec)?.unfold(false));
+        }
+        let (ended, attempts) = attempt_all(&call, spec, codec, retry_if, body)?;
+        Ok(conclude(call, codec, ended, attempts)?.unfold(true))
+    };
+    replayed_or_run().unwrap_or_else(|fault| scope.run.unwind(fault))
+}
+
+/// Runs the body until it succeeds, its retries are used up, or its failure is not to be retried.
+fn attempt_all<C: Codec>(
+    call: &Call,
+    spec: &StepSpec,
+    codec: C,
+    retry_if: &dyn Fn(&C::Returned) -> bool,
+    body: &mut dyn FnMut() -> Option<C::Returned>,
+) -> Result<(Result<C::Returned, StepFailed>, u32), Error> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let ended = attempt(call, attempts, body)?;
+        match wait_before_retry(call, spec, codec, retry_if, &ended, attempts) {
+            Some(wait) => call.run().settings.clock.pause(wait),
+            None => return Ok((ended, attempts)),
+        }
+    }
+}
+
+/// How long to wait before the next attempt, if there is to be one.
+pub(crate) fn wait_before_retry<C: Codec>(
+    call: &Call,
+    spec: &StepSpec,
+    codec: C,
+    retry_if: &dyn Fn(&C::Returned) -> bool,
+    ended: &Result<C::Returned, StepFailed>,
+    attempts: u32,
+) -> Option<Duration> {
+    let again = match ended {
+        Ok(returned) => codec.is_failure(returned) && retry_if(returned),
+        Err(_) => true,
+    };
+    (again && attempts <= spec.retry.retries).then(|| {
+        let jitter = draw::jitter(call.run().seed, &call.ticket.position, attempts);
+        spec.retry.delay(attempts, jitter)
+    })
+}
+
+/// Runs the body once. A panic is its failure; a fault passes on.
+fn attempt<R>(
+    call: &Call,
+    attempt: u32,
+    body: &mut dyn FnMut() -> Option<R>,
+) -> Result<Result<R, StepFailed>, Error> {
+    let caught = {
+        let _in_step = in_step(call).enter();
+        let span = trace::step_span(&call.run().id, call.ticket.what.name, &call.key, attempt, false);
+        catch_unwind(AssertUnwindSafe(|| span.in_scope(body)))
+    };
+    match caught {
+        Ok(Some(returned)) => fault_or(call.run(), Ok(returned)),
+        Ok(None) => Ok(Err(panicked(call, attempt, "its body can run only once"))),
+        Err(payload) => fault_or(call.run(), Err(panicked(call, attempt, &message(&*payload)))),
+    }
+}
+
+/// A run that was stopped meanwhile records nothing more.
+pub(crate) fn fault_or<T>(run: &Run, value: T) -> Result<T, Error> {
+    run.fault().map_or(Ok(value), |fault| Err(fault.clone()))
+}
+
+pub(crate) fn in_step(call: &Call) -> Ambient {
+    Ambient::InStep(Arc::new(StepContext { run: Arc::clone(call.run()), key: call.key.clone() }))
+}
+
+pub(crate) fn panicked(call: &Call, attempts: u32, message: &str) -> StepFailed {
+    let message = format!("{message} (in the step declared at {})", call.ticket.what.site);
+    StepFailed::new(FailureKind::Panic, call.key.as_str(), message, attempts)
+}
+
+/// The message of a panic, as `std` would print it.
+pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "Box<dyn Any>".to_owned())
+}
+
+/// Runs a workflow function as an inline child: its steps stand below its position, and once its result is
+/// recorded there it is given back as a whole. A panic passes through it unrecorded.
+fn child<C: Codec>(
+    scope: &Arc<Scope>,
+    spec: &WorkflowSpec,
+    codec: C,
+    args: Args,
+    body: impl FnOnce() -> C::Returned,
+) -> Result<Conclusion<C::Returned>, Error> {
+    let call = Call::begin(scope, Kind::Child, spec.name, spec.site, args)?;
+    if let Some(step) = call.recorded()? {
+        let step = step.clone();
+        return replay(call, &step, codec);
+    }
+    let inner = call.ticket.branch(0);
+    let returned = {
+        let _inside = Ambient::Inside(Arc::clone(&inner)).enter();
+        body()
+    };
+    conclude(call, codec, fault_or(&scope.run, Ok(returned))?, 1)
+}
+
+/// How an operation ends for its caller.
+pub(crate) enum Conclusion<R> {
+    Returned(R),
+    /// A recorded panic that the type cannot hold as an error: the caller panics with its message.
+    Panics(StepFailed),
+}
+
+impl<R> Conclusion<R> {
+    /// The value, or the panic that the step ended in: live and on replay the caller sees the same. Where that panic has just happened (`live`), the panic hook has spoken.
+    #[expect(
+        clippy::panic,
+        reason = "the user's own panic, given back where its type has no room for an error"
+    )]
+    pub(crate) fn unfold(self, live: bool) -> R {
+        match self {
+            Self::Returned(returned) => returned,
+            Self::Panics(failed) if live => resume_unwind(Box::new(failed.to_string())),
+            Self::Panics(failed) => panic_any(failed.to_string()),
+        }
+    }
+}
+
+/// Gives back what `step` holds, and ends the call.
+pub(crate) fn replay<C: Codec>(
+    call: Call,
+    step: &StepRecord,
+    codec: C,
+) -> Result<Conclusion<C::Returned>, Error> {
+    let span = trace::step_span(&call.run().id, &step.name, &call.key, step.attempts, true);
+    let returned = match span.in_scope(|| codec.decode(step.status, &step.output)) {
+        Ok(returned) => Conclusion::Returned(returned),
+        Err(Undecodable::Failed(failed)) => Conclusion::Panics(failed),
+        Err(undecodable) => return Err(call.undecodable(undecodable)),
+    };
+    call.end(step.timestamp);
+    Ok(returned)
+}
+
+/// Records how the body ended; what the caller gets is what was decoded from the record.
+pub(crate) fn conclude<C: Codec>(
+    mut call: Call,
+    codec: C,
+    ended: Result<C::Returned, StepFailed>,
+    attempts: u32,
+) -> Result<Conclusion<C::Returned>, Error> {
+    let bytes_max = call.run().settings.payload_bytes_max;
+    let settled = match ended {
+        Ok(returned) => codec
+            .settle(call.key.as_str(), returned, bytes_max)
+            .map(|(encoded, returned)| (encoded, Ok(returned))),
+        Err(failed) => codec.settle_failed(failed, bytes_max),
+    };
+    let (encoded, returned) = settled.map_err(|unstorable| call.unstorable(unstorable))?;
+    let recorded = call.record(encoded, attempts)?;
+    call.end(recorded);
+    Ok(match returned {
+        Ok(returned) => Conclusion::Returned(returned),
+        Err(failed) => Conclusion::Panics(failed),
+    })
+}

@@ -1,0 +1,460 @@
+//! Steps and workflows that are futures: one hand-written future each, which pins the body in place.
+//! Each poll sets the context and restores it, so no executor, task or thread ever sees another run's. A fault
+//! leaves the operation pending; the entry point drops the whole body after that poll.
+//! Knows no executor.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use crate::args::Args;
+use crate::call::Call;
+use crate::clock::Pause;
+use crate::codec::Codec;
+use crate::error::{Error, Overlap};
+use crate::key::Site;
+use crate::memo::{
+    Conclusion, Place, StepSpec, WorkflowSpec, conclude, fault_or, in_step, is_unwinding, message, panicked,
+    place, refused, replay, wait_before_retry,
+};
+use crate::outcome::{FailureKind, StepFailed};
+use crate::run::{Ambient, Run};
+use crate::scope::Scope;
+use crate::store::Kind;
+use crate::trace;
+
+/// Calls an async step: its recorded outcome, or its body.
+pub fn step_async<C: Codec, F: Future<Output = C::Returned>>(
+    spec: &'static StepSpec,
+    codec: C,
+    args: Args,
+    body: F,
+) -> impl Future<Output = C::Returned> {
+    StepFuture {
+        spec,
+        codec,
+        args: Some(args),
+        retry_if: |_: &C::Returned| false,
+        make: || None,
+        stage: Stage::New,
+        body: Some(body),
+    }
+}
+
+/// Calls an async step whose body may run more than once: `make` gives a new one for each attempt.
+pub fn step_async_retried<C: Codec, F: Future<Output = C::Returned>>(
+    spec: &'static StepSpec,
+    codec: C,
+    args: Args,
+    retry_if: impl Fn(&C::Returned) -> bool,
+    mut make: impl FnMut() -> F,
+) -> impl Future<Output = C::Returned> {
+    StepFuture {
+        spec,
+        codec,
+        args: Some(args),
+        retry_if,
+        make: move || Some(make()),
+        stage: Stage::New,
+        body: None,
+    }
+}
+
+/// Calls an async workflow function: as the body of the run that the engine is entering, as an inline child
+/// of the current one, or plainly.
+pub fn workflow_async<C: Codec, F: Future<Output = C::Returned>>(
+    spec: &'static WorkflowSpec,
+    codec: C,
+    args: Args,
+    body: F,
+) -> impl Future<Output = C::Returned> {
+    WorkflowFuture { spec, codec, args: Some(args), stage: Body::New, body: Some(body) }
+}
+
+pin_project! {
+    struct StepFuture<C, P, M, F> {
+        spec: &'static StepSpec,
+        codec: C,
+        args: Option<Args>,
+        retry_if: P,
+        make: M,
+        stage: Stage,
+        #[pin]
+        body: Option<F>,
+    }
+
+    impl<C, P, M, F> PinnedDrop for StepFuture<C, P, M, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            // What the body's locals do when they are dropped is part of the step, not of the workflow.
+            let _in_step = this.stage.call().map(|call| in_step(call).enter());
+            this.body.set(None);
+        }
+    }
+}
+
+enum Stage {
+    New,
+    Plain,
+    Attempt(Box<Attempt>),
+    Waiting(Box<Attempt>, Pause),
+    Done,
+}
+
+/// An attempt under way.
+struct Attempt {
+    call: Call,
+    number: u32,
+    timeout: Option<Pause>,
+    span: trace::Span,
+}
+
+impl Stage {
+    fn call(&self) -> Option<&Call> {
+        match self {
+            Self::Attempt(attempt) | Self::Waiting(attempt, _) => Some(&attempt.call),
+            Self::New | Self::Plain | Self::Done => None,
+        }
+    }
+}
+
+impl<C, P, M, F> Future for StepFuture<C, P, M, F>
+where
+    C: Codec,
+    P: Fn(&C::Returned) -> bool,
+    M: FnMut() -> Option<F>,
+    F: Future<Output = C::Returned>,
+{
+    type Output = C::Returned;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Returned> {
+        let ended = loop {
+            let this = self.as_mut().project();
+            match std::mem::replace(this.stage, Stage::Done) {
+                Stage::New => match self.as_mut().begin() {
+                    None => {}
+                    Some(ended) => break ended,
+                },
+                Stage::Plain => {
+                    *this.stage = Stage::Plain;
+                    return this.body.as_pin_mut().map_or(Poll::Pending, |body| body.poll(cx));
+                }
+                Stage::Attempt(attempt) => match self.as_mut().attempt(attempt, cx) {
+                    Poll::Ready(Some(ended)) => break ended,
+                    Poll::Ready(None) => {}
+                    Poll::Pending => return Poll::Pending,
+                },
+                Stage::Waiting(mut attempt, mut pause) => {
+                    if Pin::new(&mut pause).poll(cx).is_pending() {
+                        *this.stage = Stage::Waiting(attempt, pause);
+                        return Poll::Pending;
+                    }
+                    attempt.start(this.spec);
+                    *this.stage = Stage::Attempt(attempt);
+                }
+                Stage::Done => return Poll::Pending,
+            }
+        };
+        ended.into_poll()
+    }
+}
+
+/// How the future ends.
+enum Ended<R> {
+    Returned(R),
+    Concluded(Conclusion<R>, bool),
+    Fault(Arc<Run>, Error),
+}
+
+impl<C, P, M, F> StepFuture<C, P, M, F>
+where
+    C: Codec,
+    P: Fn(&C::Returned) -> bool,
+    M: FnMut() -> Option<F>,
+    F: Future<Output = C::Returned>,
+{
+    /// The first poll: takes the position, and looks at what is recorded there.
+    fn begin(self: Pin<&mut Self>) -> Option<Ended<C::Returned>> {
+        let mut this = self.project();
+        let scope = match place(this.spec) {
+            Place::Scope(scope) => scope,
+            Place::Refused(failed) => return Some(Ended::Returned(refused(*this.codec, failed))),
+            Place::Plain => {
+                if this.body.is_none() {
+                    this.body.set((this.make)());
+                }
+                *this.stage = Stage::Plain;
+                return None;
+            }
+        };
+        let args = this.args.take().unwrap_or_default();
+        match open(&scope, Kind::Step, (this.spec.name, this.spec.site), *this.codec, args) {
+            Ok(Opened::Replayed(conclusion)) => Some(Ended::Concluded(conclusion, false)),
+            Ok(Opened::Fresh(call)) => {
+                let mut attempt = Box::new(Attempt::new(call));
+                attempt.start(this.spec);
+                *this.stage = Stage::Attempt(attempt);
+                None
+            }
+            Err(fault) => Some(Ended::Fault(Arc::clone(&scope.run), fault)),
+        }
+    }
+
+    /// Polls the body once. `None`: there is to be another attempt.
+    fn attempt(
+        mut self: Pin<&mut Self>,
+        mut attempt: Box<Attempt>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Ended<C::Returned>>> {
+        let run = Arc::clone(attempt.call.run());
+        let polled = match attempt.check_place() {
+            Ok(()) => self.as_mut().poll_body(&mut attempt, cx).map(|ended| fault_or(&run, ended)),
+            Err(fault) => Poll::Ready(Err(fault)),
+        };
+        match polled {
+            Poll::Ready(Ok(ended)) => Poll::Ready(self.settle(attempt, ended)),
+            Poll::Ready(Err(fault)) => {
+                *self.project().stage = Stage::Attempt(attempt);
+                Poll::Ready(Some(Ended::Fault(run, fault)))
+            }
+            Poll::Pending => {
+                *self.project().stage = Stage::Attempt(attempt);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Polls the body, which is made where this is its first poll and dropped where it was its last.
+    fn poll_body(
+        self: Pin<&mut Self>,
+        attempt: &mut Attempt,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<C::Returned, StepFailed>> {
+        let mut this = self.project();
+        if this.body.is_none() {
+            let _in_step = in_step(&attempt.call).enter();
+            this.body.set((this.make)());
+        }
+        let polled = attempt.poll(this.body.as_mut(), cx);
+        if polled.is_ready() {
+            let _in_step = in_step(&attempt.call).enter();
+            this.body.set(None);
+        }
+        polled
+    }
+
+    /// An attempt has ended: waits for the next one, or records how the step ended.
+    fn settle(
+        self: Pin<&mut Self>,
+        attempt: Box<Attempt>,
+        ended: Result<C::Returned, StepFailed>,
+    ) -> Option<Ended<C::Returned>> {
+        let this = self.project();
+        let run = Arc::clone(attempt.call.run());
+        let wait =
+            wait_before_retry(&attempt.call, this.spec, *this.codec, this.retry_if, &ended, attempt.number);
+        if let Some(wait) = wait {
+            let pause = Pause::new(Arc::clone(&run.settings.clock), wait);
+            *this.stage = Stage::Waiting(attempt, pause);
+            return None;
+        }
+        let Attempt { call, number, .. } = *attempt;
+        Some(match conclude(call, *this.codec, ended, number) {
+            Ok(conclusion) => Ended::Concluded(conclusion, true),
+            Err(fault) => Ended::Fault(run, fault),
+        })
+    }
+}
+
+impl<R> Ended<R> {
+    /// What the poll returns, or the panic or fault that it ends in.
+    fn into_poll(self) -> Poll<R> {
+        match self {
+            Self::Returned(returned) => Poll::Ready(returned),
+            Self::Concluded(conclusion, live) => Poll::Ready(conclusion.unfold(live)),
+            Self::Fault(run, fault) => run.suspend(fault),
+        }
+    }
+}
+
+enum Opened<R> {
+    Replayed(Conclusion<R>),
+    Fresh(Call),
+}
+
+/// Takes the next position of `scope`, and gives back what is recorded there.
+fn open<C: Codec>(
+    scope: &Arc<Scope>,
+    kind: Kind,
+    (name, site): (&'static str, Site),
+    codec: C,
+    args: Args,
+) -> Result<Opened<C::Returned>, Error> {
+    let call = Call::begin(scope, kind, name, site, args)?;
+    match call.recorded()?.cloned() {
+        Some(step) => Ok(Opened::Replayed(replay(call, &step, codec)?)),
+        None => Ok(Opened::Fresh(call)),
+    }
+}
+
+impl Attempt {
+    fn new(call: Call) -> Self {
+        let span = trace::current();
+        Self { call, number: 0, timeout: None, span }
+    }
+
+    fn start(&mut self, spec: &StepSpec) {
+        let run = self.call.run();
+        self.number += 1;
+        self.span = trace::step_span(&run.id, spec.name, &self.call.key, self.number, false);
+        let clock = Arc::clone(&run.settings.clock);
+        self.timeout = spec.timeout_ms.map(|ms| Pause::new(clock, Duration::from_millis(ms)));
+    }
+
+    /// An operation belongs to the scope that it began in, whoever polls it.
+    fn check_place(&self) -> Result<(), Error> {
+        let scope = &self.call.ticket.scope;
+        match Ambient::current() {
+            Ambient::Inside(here) if Arc::ptr_eq(&here, scope) => Ok(()),
+            _ => Err(scope.unstructured(&self.call.ticket.what, &self.call.ticket.what, Overlap::Moved)),
+        }
+    }
+
+    /// Polls the body; its panic, and an attempt that takes too long, are failures.
+    fn poll<F: Future>(
+        &mut self,
+        body: Pin<&mut Option<F>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<F::Output, StepFailed>> {
+        let Some(body) = body.as_pin_mut() else {
+            return Poll::Ready(Err(panicked(&self.call, self.number, "its body can run only once")));
+        };
+        let caught = {
+            let _in_step = in_step(&self.call).enter();
+            catch_unwind(AssertUnwindSafe(|| self.span.in_scope(|| body.poll(cx))))
+        };
+        match caught {
+            Ok(Poll::Ready(returned)) => Poll::Ready(Ok(returned)),
+            Err(payload) => Poll::Ready(Err(panicked(&self.call, self.number, &message(&*payload)))),
+            Ok(Poll::Pending) => {
+                let Some(timeout) = &mut self.timeout else { return Poll::Pending };
+                ready!(Pin::new(timeout).poll(cx));
+                let message =
+                    format!("it took longer than its timeout (declared at {})", self.call.ticket.what.site);
+                Poll::Ready(Err(StepFailed::new(
+                    FailureKind::Timeout,
+                    self.call.key.as_str(),
+                    message,
+                    self.number,
+                )))
+            }
+        }
+    }
+}
+
+pin_project! {
+    struct WorkflowFuture<C, F> {
+        spec: &'static WorkflowSpec,
+        codec: C,
+        args: Option<Args>,
+        stage: Body,
+        #[pin]
+        body: Option<F>,
+    }
+
+    impl<C, F> PinnedDrop for WorkflowFuture<C, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let _inside = this.stage.scope().map(|scope| Ambient::Inside(scope).enter());
+            this.body.set(None);
+        }
+    }
+}
+
+enum Body {
+    New,
+    Plain,
+    Root(Arc<Scope>),
+    Child(Box<Call>, Arc<Scope>),
+    Done,
+}
+
+impl Body {
+    fn scope(&self) -> Option<Arc<Scope>> {
+        match self {
+            Self::Root(scope) | Self::Child(_, scope) => Some(Arc::clone(scope)),
+            Self::New | Self::Plain | Self::Done => None,
+        }
+    }
+}
+
+impl<C: Codec, F: Future<Output = C::Returned>> Future for WorkflowFuture<C, F> {
+    type Output = C::Returned;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Returned> {
+        if matches!(self.stage, Body::New)
+            && let Some(ended) = self.as_mut().begin()
+        {
+            return ended.into_poll();
+        }
+        let mut this = self.project();
+        let returned = {
+            let _inside = this.stage.scope().map(|scope| Ambient::Inside(scope).enter());
+            let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Pending };
+            let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
+            let returned = match polled {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(returned)) => Ok(returned),
+                Err(panic) => Err(panic),
+            };
+            this.body.set(None);
+            returned
+        };
+        match (std::mem::replace(this.stage, Body::Done), returned) {
+            (Body::Child(call, _), Ok(returned)) => {
+                let run = Arc::clone(call.run());
+                let concluded =
+                    fault_or(&run, Ok(returned)).and_then(|ended| conclude(*call, *this.codec, ended, 1));
+                concluded.map_or_else(
+                    |fault| run.suspend(fault),
+                    |conclusion| Poll::Ready(conclusion.unfold(true)),
+                )
+            }
+            (Body::Child(call, inner), Err(panic)) => {
+                // A panic passes every operation in the order of the program, so it ends this one.
+                call.end(inner.last());
+                resume_unwind(panic)
+            }
+            (_, returned) => Poll::Ready(returned.unwrap_or_else(|panic| resume_unwind(panic))),
+        }
+    }
+}
+
+impl<C: Codec, F: Future<Output = C::Returned>> WorkflowFuture<C, F> {
+    /// The first poll: as the body of a run, as a child, or plainly.
+    fn begin(self: Pin<&mut Self>) -> Option<Ended<C::Returned>> {
+        let this = self.project();
+        match Ambient::current() {
+            Ambient::Entering(run) => *this.stage = Body::Root(Scope::root(run)),
+            Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
+                let args = this.args.take().unwrap_or_default();
+                match open(&scope, Kind::Child, (this.spec.name, this.spec.site), *this.codec, args) {
+                    Ok(Opened::Replayed(conclusion)) => {
+                        return Some(Ended::Concluded(conclusion, false));
+                    }
+                    Ok(Opened::Fresh(call)) => {
+                        let inner = call.ticket.branch(0);
+                        *this.stage = Body::Child(Box::new(call), inner);
+                    }
+                    Err(fault) => return Some(Ended::Fault(Arc::clone(&scope.run), fault)),
+                }
+            }
+            _ => *this.stage = Body::Plain,
+        }
+        None
+    }
+}

@@ -1,0 +1,234 @@
+//! One execution of a workflow, and what a thread or a poll knows of it: the ambient run.
+//! The context is set for the length of a call or of one poll and restored on every way out, so it is never
+//! visible to another workflow on the same thread. A run that is stopped records nothing any more.
+//! Knows no positions.
+
+use std::cell::RefCell;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Poll, Waker};
+
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::core::{Core, Settings};
+use crate::error::Error;
+use crate::history::History;
+use crate::key::{StepKey, WorkflowId};
+use crate::scope::Scope;
+use crate::store::{Answer, Epoch, Op, Record, StepRecord};
+
+/// One execution of a workflow id.
+pub(crate) struct Run {
+    pub(crate) id: WorkflowId,
+    pub(crate) core: Arc<Core>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) epoch: Epoch,
+    pub(crate) nonce: u64,
+    pub(crate) seed: u64,
+    pub(crate) started: Timestamp,
+    pub(crate) history: History,
+    pub(crate) mode: Mode,
+    recorded: AtomicU32,
+    fault: OnceLock<Error>,
+    root: Mutex<Option<Waker>>,
+}
+
+/// How a run's body is driven, and so how it is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// By a call: a fault unwinds to the entry point.
+    Called,
+    /// By polls: a fault leaves the operation pending, and the entry point drops the body after that poll.
+    Polled,
+}
+
+/// What a new [`Run`] is made of.
+pub(crate) struct Seat {
+    pub(crate) id: WorkflowId,
+    pub(crate) epoch: Epoch,
+    pub(crate) nonce: u64,
+    pub(crate) seed: u64,
+    pub(crate) started: Timestamp,
+    pub(crate) history: History,
+}
+
+/// The payload of the panic that ends a stopped run. Private, so that nobody mistakes it for a failure.
+pub(crate) struct Stopped;
+
+impl Run {
+    pub(crate) fn new(core: Arc<Core>, settings: Arc<Settings>, seat: Seat, mode: Mode) -> Arc<Self> {
+        let Seat { id, epoch, nonce, seed, started, history } = seat;
+        let (recorded, fault, root) = (AtomicU32::new(0), OnceLock::new(), Mutex::default());
+        LIVE.fetch_add(1, Ordering::Relaxed);
+        STRICT.fetch_add(usize::from(settings.strict), Ordering::Relaxed);
+        Arc::new(Self {
+            id,
+            core,
+            settings,
+            epoch,
+            nonce,
+            seed,
+            started,
+            history,
+            mode,
+            recorded,
+            fault,
+            root,
+        })
+    }
+
+    /// Why the run is stopped, if it is.
+    pub(crate) fn fault(&self) -> Option<&Error> {
+        self.fault.get()
+    }
+
+    /// Stops the run; the first fault is the one that counts.
+    pub(crate) fn stop(&self, fault: Error) {
+        _ = self.fault.set(fault);
+        if let Some(root) = self.root.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            root.wake();
+        }
+    }
+
+    /// Remembers whom to wake when the run is stopped from elsewhere.
+    pub(crate) fn set_root(&self, waker: &Waker) {
+        let mut root = self.root.lock().unwrap_or_else(PoisonError::into_inner);
+        if !root.as_ref().is_some_and(|root| root.will_wake(waker)) {
+            *root = Some(waker.clone());
+        }
+    }
+
+    /// Ends this call, and with it the run: unwinds to the entry point, through user code that cannot keep it.
+    pub(crate) fn unwind(&self, fault: Error) -> ! {
+        if cfg!(panic = "abort") || std::thread::panicking() {
+            abort(&fault);
+        }
+        self.stop(fault);
+        resume_unwind(Box::new(Stopped))
+    }
+
+    /// Ends this operation, and with it the run: a polled run is dropped by its entry point after this poll.
+    pub(crate) fn suspend<T>(&self, fault: Error) -> Poll<T> {
+        if self.mode == Mode::Called {
+            self.unwind(fault);
+        }
+        self.stop(fault);
+        Poll::Pending
+    }
+
+    /// Records an outcome. After an error nothing more of this run is recorded.
+    pub(crate) fn record(&self, step: StepRecord) -> Result<(), Error> {
+        if let Some(fault) = self.fault() {
+            return Err(fault.clone());
+        }
+        self.core.check_process()?;
+        let before = self.recorded.fetch_add(1, Ordering::Relaxed) as usize + self.history.len();
+        if before >= self.settings.steps_max as usize {
+            return Err(Error::TooManySteps {
+                workflow: self.id.clone(),
+                steps_max: self.settings.steps_max,
+            });
+        }
+        match self.core.commits.commit(Op::Record(Record { id: self.id.clone(), step })) {
+            Ok(Answer::Done) => Ok(()),
+            Ok(_) => Err(Error::LostOwnership { workflow: self.id.clone() }),
+            Err(source) => Err(Error::store(&self.id, source)),
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        LIVE.fetch_sub(1, Ordering::Relaxed);
+        STRICT.fetch_sub(usize::from(self.settings.strict), Ordering::Relaxed);
+    }
+}
+
+/// A fault that can neither unwind nor wait: the program ends, with its reason. What is recorded stays.
+#[expect(clippy::print_stderr, reason = "the last words before an abort; there is nobody to return them to")]
+fn abort(fault: &Error) -> ! {
+    eprintln!("durable: {fault}");
+    std::process::abort()
+}
+
+/// The runs that live in this process, and those whose engine is strict.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static STRICT: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether any run lives in this process.
+pub(crate) fn any_live() -> bool {
+    LIVE.load(Ordering::Relaxed) > 0
+}
+
+/// Whether a run of a strict engine lives in this process.
+pub(crate) fn any_strict() -> bool {
+    STRICT.load(Ordering::Relaxed) > 0
+}
+
+/// What the current thread, or the current poll, is doing.
+#[derive(Clone, Default)]
+pub(crate) enum Ambient {
+    /// Nothing durable.
+    #[default]
+    Outside,
+    /// The engine is about to call the workflow function of this run.
+    Entering(Arc<Run>),
+    /// The body of a workflow, or a branch of one.
+    Inside(Arc<Scope>),
+    /// The body of a step: what it calls is plain.
+    InStep(Arc<StepContext>),
+}
+
+/// The step that is running.
+pub(crate) struct StepContext {
+    pub(crate) run: Arc<Run>,
+    pub(crate) key: StepKey,
+}
+
+thread_local! {
+    static AMBIENT: RefCell<Ambient> = const { RefCell::new(Ambient::Outside) };
+}
+
+impl Ambient {
+    /// The ambient state here. On a thread that is going down it is `Outside`.
+    pub(crate) fn current() -> Self {
+        AMBIENT.try_with(|ambient| ambient.borrow().clone()).unwrap_or_default()
+    }
+
+    /// Makes this the ambient state until the guard is dropped.
+    pub(crate) fn enter(self) -> Entered {
+        Entered { previous: AMBIENT.try_with(|ambient| ambient.replace(self)).ok() }
+    }
+
+    /// The clock of the run that this belongs to; outside, the machine's.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        match self.run() {
+            Some(run) => Arc::clone(&run.settings.clock),
+            None => Arc::new(SystemClock::default()),
+        }
+    }
+
+    /// The run that this belongs to.
+    pub(crate) fn run(&self) -> Option<&Arc<Run>> {
+        match self {
+            Self::Outside => None,
+            Self::Entering(run) => Some(run),
+            Self::Inside(scope) => Some(&scope.run),
+            Self::InStep(step) => Some(&step.run),
+        }
+    }
+}
+
+/// Restores the ambient state from before [`Ambient::enter`].
+pub(crate) struct Entered {
+    previous: Option<Ambient>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(previous) = self.previous.take() {
+            // The replaced state is dropped after the borrow: it may be the last owner of a run.
+            drop(AMBIENT.try_with(|ambient| ambient.replace(previous)));
+        }
+    }
+}

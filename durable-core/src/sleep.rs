@@ -1,0 +1,145 @@
+//! The durable sleep: the time to wake is recorded before anyone waits for it, and a resumed run waits for what is left.
+//! Knows no executor: a future that sleeps is woken by the engine's clock.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::args::ArgsSink;
+use crate::call::Call;
+use crate::clock::{Pause, Timestamp, next_pause};
+use crate::error::Error;
+use crate::key::Site;
+use crate::memo::is_unwinding;
+use crate::outcome::{Encoded, decode_input};
+use crate::run::{Ambient, Run};
+use crate::scope::Scope;
+use crate::store::{Kind, StepStatus};
+
+/// Waits for `time`, through crashes: the time to wake is recorded, and a resumed run waits for what is left.
+///
+/// It blocks the thread; [`future::sleep`](crate::future::sleep) does not. Outside a run, and in a step, it is a plain sleep.
+///
+/// # Examples
+/// ```
+/// durable_core::sleep(std::time::Duration::from_millis(1));
+/// ```
+#[track_caller]
+pub fn sleep(time: Duration) {
+    block(Until::After(time), Location::caller());
+}
+
+/// Waits until the wall clock shows `time`, through crashes. See [`sleep`].
+///
+/// # Examples
+/// ```
+/// durable_core::sleep_until(std::time::SystemTime::UNIX_EPOCH); // has passed
+/// ```
+#[track_caller]
+pub fn sleep_until(time: SystemTime) {
+    block(Until::At(time.into()), Location::caller());
+}
+
+/// As [`sleep`](crate::sleep), without blocking the thread, under any executor.
+///
+/// # Examples
+/// ```
+/// # use durable_core::doc::block_on;
+/// block_on(durable_core::future::sleep(std::time::Duration::from_millis(1)));
+/// ```
+#[track_caller]
+pub fn sleep_polled(time: Duration) -> impl Future<Output = ()> + Send {
+    wait(Until::After(time), Location::caller())
+}
+
+/// As [`sleep_until`](crate::sleep_until), without blocking the thread, under any executor.
+///
+/// # Examples
+/// ```
+/// # use durable_core::doc::block_on;
+/// block_on(durable_core::future::sleep_until(std::time::SystemTime::UNIX_EPOCH)); // has passed
+/// ```
+#[track_caller]
+pub fn sleep_until_polled(time: SystemTime) -> impl Future<Output = ()> + Send {
+    wait(Until::At(time.into()), Location::caller())
+}
+
+#[derive(Clone, Copy)]
+enum Until {
+    After(Duration),
+    At(Timestamp),
+}
+
+impl Until {
+    fn from(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::After(time) => now.plus(time),
+            Self::At(at) => at,
+        }
+    }
+}
+
+fn block(until: Until, caller: &Location<'static>) {
+    let ambient = Ambient::current();
+    let clock = ambient.clock();
+    let (call, wake) = begin(&ambient, until, caller).unwrap_or_else(|(run, fault)| run.unwind(fault));
+    while let Some(pause) = next_pause(&*clock, wake) {
+        clock.pause(pause);
+    }
+    end(call, wake);
+}
+
+async fn wait(until: Until, caller: &'static Location<'static>) {
+    let ambient = Ambient::current();
+    let clock = ambient.clock();
+    let (call, wake) = match begin(&ambient, until, caller) {
+        Ok(begun) => begun,
+        Err((run, fault)) => std::future::poll_fn(|_| run.suspend(fault.clone())).await,
+    };
+    drop(ambient);
+    while let Some(pause) = next_pause(&*clock, wake) {
+        Pause::new(Arc::clone(&clock), pause).await;
+    }
+    end(call, wake);
+}
+
+/// The time to wake, and the operation that holds its position until then; none outside the body of a workflow.
+fn begin(
+    ambient: &Ambient,
+    until: Until,
+    caller: &Location<'static>,
+) -> Result<(Option<Call>, Timestamp), (Arc<Run>, Error)> {
+    match ambient {
+        Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
+            let site = Site { file: caller.file(), line: caller.line() };
+            let begun = record(scope, until, site).map(|(call, wake)| (Some(call), wake));
+            begun.map_err(|fault| (Arc::clone(&scope.run), fault))
+        }
+        _ => Ok((None, until.from(ambient.clock().now()))),
+    }
+}
+
+/// Records the time to wake, or finds it recorded.
+fn record(scope: &Arc<Scope>, until: Until, site: Site) -> Result<(Call, Timestamp), Error> {
+    let mut args = ArgsSink::new();
+    match until {
+        Until::After(time) => args.add(&time),
+        Until::At(at) => args.add(&at.as_millis()),
+    }
+    let mut call = Call::begin(scope, Kind::Sleep, "sleep", site, args.finish())?;
+    if let Some(step) = call.recorded()? {
+        return match decode_input::<i64>(&step.output) {
+            Ok((millis, _)) => Ok((call, Timestamp::from_millis(millis))),
+            Err(undecodable) => Err(call.undecodable(undecodable)),
+        };
+    }
+    let wake = until.from(call.started);
+    call.record(Encoded { status: StepStatus::Completed, json: wake.as_millis().to_string() }, 1)?;
+    Ok((call, wake))
+}
+
+fn end(call: Option<Call>, wake: Timestamp) {
+    if let Some(call) = call {
+        call.end(wake);
+    }
+}
