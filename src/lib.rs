@@ -43,7 +43,7 @@ pub use durable_core::{
 };
 
 #[cfg(feature = "macros")]
-pub use durable_macros::{step, workflow};
+pub use durable_macros::{allow, step, workflow};
 
 /// What the macros' expansions name. No promise is made for any of it.
 #[doc(hidden)]

@@ -191,6 +191,7 @@ async fn pending_first(name: &str) -> u32 {
 
 #[workflow]
 async fn zipped() -> u32 {
+    #[durable::allow(concurrency)]
     let (a, b) = smol::future::zip(pending_first("a"), pending_first("b")).await;
     a + b
 }
@@ -209,6 +210,7 @@ fn two_operations_at_once_in_one_scope_are_refused_with_both_places() {
 
 #[workflow]
 async fn racing() -> u32 {
+    #[durable::allow(concurrency)]
     let first = smol::future::or(pending_first("a"), async { 0 }).await;
     first + pending_first("b").await
 }

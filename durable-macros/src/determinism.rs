@@ -1,43 +1,175 @@
-//! The determinism lint.
+//! The determinism lint: refuses in a workflow's body what is well known to differ when the body runs again.
+//! It knows things by their names alone, so it finds most slips and proves nothing; a name that is not surely
+//! such a thing is not in its table. What to write instead is part of every message.
+//! Knows no expansion, and changes nothing of the body but to take out `#[durable::allow(…)]`.
 
-use proc_macro2::{Group, Ident};
+mod rules;
+mod walk;
 
-use crate::args::Given;
+use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
+use quote::ToTokens as _;
+use syn::{Meta, Path};
+
+use crate::args::{self, Given};
 use crate::diag::Diag;
 
-/// A family of things that differ on replay.
+/// What can differ on replay, in groups that are switched on and off together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Family {
+    /// The time of day, and time that has passed.
     Clock,
+    /// Random numbers and ids.
     Random,
+    /// Threads and tasks that the run does not know, and waits that it does not record.
     Thread,
+    /// Futures and iterators that go on side by side in one scope, and races between them.
     Concurrency,
+    /// Files, sockets and processes. Off until `deny(io)`.
     Io,
+    /// Environment variables and the like. Off until `deny(env)`.
     Env,
 }
 
 impl Family {
+    const ALL: [Self; 6] = [Self::Clock, Self::Random, Self::Thread, Self::Concurrency, Self::Io, Self::Env];
+
+    /// The name that options know it by.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Clock => "clock",
+            Self::Random => "random",
+            Self::Thread => "thread",
+            Self::Concurrency => "concurrency",
+            Self::Io => "io",
+            Self::Env => "env",
+        }
+    }
+
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
+    /// The family that `name` stands for.
     pub(crate) fn parse(name: &Ident) -> syn::Result<Self> {
-        Ok(match name.to_string().as_str() {
-            "clock" => Self::Clock,
-            "random" => Self::Random,
-            "thread" => Self::Thread,
-            "concurrency" => Self::Concurrency,
-            "io" => Self::Io,
-            "env" => Self::Env,
-            _ => return Err(syn::Error::new(name.span(), "unknown family")),
+        Self::ALL.into_iter().find(|family| name == family.name()).ok_or_else(|| {
+            let names = Self::ALL.map(|family| format!("`{}`", family.name())).join(", ");
+            syn::Error::new(name.span(), format!("unknown family `{name}`; the families are {names}"))
         })
     }
 }
 
-pub(crate) struct Families;
+/// Which families are refused: one bit for each.
+#[derive(Clone, Copy)]
+pub(crate) struct Families(u8);
 
 impl Families {
-    pub(crate) fn new(_: Option<Given<Vec<Family>>>, _: Option<Given<Vec<Family>>>, _: &mut Diag) -> Self {
-        Self
+    /// What is refused unless an option says otherwise.
+    const DEFAULT: [Family; 4] = [Family::Clock, Family::Random, Family::Thread, Family::Concurrency];
+
+    /// The default, without what the options allow, and with what they deny.
+    pub(crate) fn new(
+        allow: Option<Given<Vec<Family>>>,
+        deny: Option<Given<Vec<Family>>>,
+        diag: &mut Diag,
+    ) -> Self {
+        let allowed = allow.map(|given| given.value).unwrap_or_default();
+        let mut families = Self(0).and(&Self::DEFAULT).without(&allowed);
+        if let Some(Given { key, value: denied }) = deny {
+            for family in denied.iter().filter(|family| allowed.contains(family)) {
+                let name = family.name();
+                diag.refuse(&key, format!("family `{name}` is both allowed and denied; keep one of them"));
+            }
+            families = families.and(&denied);
+        }
+        families
+    }
+
+    fn and(self, families: &[Family]) -> Self {
+        Self(families.iter().fold(self.0, |bits, family| bits | family.bit()))
+    }
+
+    fn without(self, families: &[Family]) -> Self {
+        Self(families.iter().fold(self.0, |bits, family| bits & !family.bit()))
+    }
+
+    fn refuses(self, family: Family) -> bool {
+        self.0 & family.bit() != 0
     }
 }
 
-pub(crate) fn check(body: &Group, _: &Families, _: &mut Diag) -> Group {
-    body.clone()
+/// Notes in `diag` what `body` may not use, and gives the body back without its `#[durable::allow(…)]`.
+///
+/// A body that does not parse is left to rustc, which will say why.
+pub(crate) fn check(body: &Group, root: Option<&Path>, families: Families, diag: &mut Diag) -> Group {
+    let allows = Allows { root: root.map(|path| path.to_token_stream().to_string()) };
+    if let Ok(block) = syn::parse2::<syn::Block>(body.to_token_stream()) {
+        walk::check(&block, &allows, families, diag);
+    }
+    allows.strip_group(body).unwrap_or_else(|| body.clone())
 }
+
+/// Knows `#[durable::allow(…)]`, under whatever name the user has the crate.
+pub(crate) struct Allows {
+    root: Option<String>,
+}
+
+impl Allows {
+    /// The families of the attribute `meta`; `None` if it is another attribute.
+    fn families(&self, meta: &Meta) -> Option<syn::Result<Vec<Family>>> {
+        if !self.is_ours(meta.path()) {
+            return None;
+        }
+        let malformed =
+            || syn::Error::new_spanned(meta, "name what to allow, as in `#[durable::allow(clock)]`");
+        Some(match meta {
+            Meta::List(list) if !list.tokens.is_empty() => args::parse_families(list.tokens.clone()),
+            _ => Err(malformed()),
+        })
+    }
+
+    fn is_ours(&self, path: &Path) -> bool {
+        let text = path.to_token_stream().to_string().replace(' ', "");
+        let Some(prefix) = text.strip_suffix("::allow") else { return false };
+        let root = self.root.as_deref().map(|root| root.replace(' ', ""));
+        prefix.trim_start_matches("::") == "durable" || root.as_deref() == Some(prefix)
+    }
+
+    /// `group` without our attributes; `None` if it has none, so that tokens that need no change get none.
+    fn strip_group(&self, group: &Group) -> Option<Group> {
+        let mut stripped = Group::new(group.delimiter(), self.strip(group.stream())?);
+        stripped.set_span(group.span());
+        Some(stripped)
+    }
+
+    fn strip(&self, tokens: TokenStream) -> Option<TokenStream> {
+        let mut kept = Vec::<TokenTree>::new();
+        let mut is_changed = false;
+        for token in tokens {
+            match token {
+                TokenTree::Group(group) if self.ends_attribute(&kept, &group) => {
+                    kept.pop();
+                    is_changed = true;
+                }
+                TokenTree::Group(group) => {
+                    let stripped = self.strip_group(&group);
+                    is_changed |= stripped.is_some();
+                    kept.push(stripped.unwrap_or(group).into());
+                }
+                token => kept.push(token),
+            }
+        }
+        is_changed.then(|| kept.into_iter().collect())
+    }
+
+    /// Whether `group` is the `[durable::allow(…)]` behind a `#`.
+    fn ends_attribute(&self, before: &[TokenTree], group: &Group) -> bool {
+        let is_behind_pound =
+            matches!(before.last(), Some(TokenTree::Punct(punct)) if punct.as_char() == '#');
+        is_behind_pound
+            && group.delimiter() == Delimiter::Bracket
+            && syn::parse2::<Meta>(group.stream()).is_ok_and(|meta| self.is_ours(meta.path()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -54,11 +54,11 @@ pub(super) fn emit_site(callable: &Callable) -> TokenStream {
 #[derive(Clone, Copy)]
 pub(super) enum Check {
     /// `retries` repeats what failed.
-    CanFail,
+    Retries,
     /// A late attempt becomes an error of the step.
-    HoldsTimeout,
+    Timeout,
     /// A name that does not end in `Result` stands for a type that is none.
-    NoResult,
+    NotResult,
 }
 
 /// Expands to:
@@ -67,7 +67,7 @@ pub(super) enum Check {
 ///     use ::durable::__private::probe::*;
 ///     let __durable_split = (&&::durable::__private::Probe::<Result<Payment, OrderError>>::NEW).split();
 ///     let __durable_value = (&&__durable_split.ok()).ok_tag();
-///     let __durable_error = (&&&__durable_split.err()).err_tag();
+///     let __durable_error = (&&&&__durable_split.err()).err_tag();
 ///     __durable_value.check_value();
 ///     __durable_error.check_error();
 ///     <further checks>
@@ -78,7 +78,7 @@ pub(super) enum Check {
 pub(super) fn emit_codec(callable: &Callable, checks: &[Check]) -> TokenStream {
     let (probes, probe) = (callable.paths.private("probe"), callable.paths.private("Probe"));
     let returned = &callable.returned;
-    let (ty, split) = (&returned.ty, Ident::new("__durable_split", returned.value_span));
+    let (ty, split) = (&returned.ty, Ident::new("__durable_split", returned.span));
     let value = Ident::new("__durable_value", returned.value_span);
     let error = Ident::new("__durable_error", returned.error_span);
     let checks = checks.iter().map(|check| emit_check(*check, &split, &error));
@@ -100,16 +100,17 @@ pub(super) fn emit_codec(callable: &Callable, checks: &[Check]) -> TokenStream {
 /// ```text
 /// __durable_split.check_can_fail();
 /// ```
-/// or its kin; a timeout asks whether there is an error type, then what it can hold.
+/// or its kin; a timeout asks whether there is an error type, then what it can hold. The method is placed on the
+/// type as its receiver is, because a bound that is not on the receiver's own parameter is reported there.
 fn emit_check(check: Check, split: &Ident, error: &Ident) -> TokenStream {
     let on = |receiver: &Ident, method: &str| {
         let method = Ident::new(method, receiver.span());
         quote_spanned!(Span::mixed_site()=> #receiver.#method();)
     };
     match check {
-        Check::CanFail => on(split, "check_can_fail"),
-        Check::HoldsTimeout => [on(split, "check_timeout"), on(error, "check_timeout")].into_iter().collect(),
-        Check::NoResult => on(split, "check_no_result"),
+        Check::Retries => on(split, "check_can_fail"),
+        Check::Timeout => [on(split, "check_timeout"), on(error, "check_timeout")].into_iter().collect(),
+        Check::NotResult => on(split, "check_no_result"),
     }
 }
 
@@ -215,7 +216,8 @@ pub(super) fn emit_future(callable: &Callable) -> TokenStream {
 /// It tells the compiler the type before it reads the body, as a plain function's signature does.
 pub(super) fn emit_pinned_type(callable: &Callable) -> TokenStream {
     let at = Span::mixed_site().located_at(callable.returned.value_span);
-    let (ty, ret, some, none) = (&callable.returned.ty, local("__ret"), paths::some(at), paths::none(at));
+    let (ty, some, none) = (&callable.returned.ty, paths::some(at), paths::none(at));
+    let ret = Ident::new("__ret", at);
     quote_spanned! {at=>
         if let #some(#ret) = #none::<#ty> {
             return #ret;

@@ -134,7 +134,7 @@ impl Workflow {
         diag.absorb(refusals);
         let mut callable = callable?;
         let families = determinism::Families::new(options.allow, options.deny, diag);
-        callable.body = determinism::check(&callable.body, &families, diag);
+        callable.body = determinism::check(&callable.body, callable.paths.root(), families, diag);
         let twin = options.entry.map_or_else(|| callable.sig.ident.clone(), |given| given.value);
         keeps_rules.then_some(Self { callable, twin, fingerprint })
     }

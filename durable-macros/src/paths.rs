@@ -17,13 +17,18 @@ impl Paths {
         Self { root }
     }
 
-    fn root(&self, at: Span) -> TokenStream {
+    /// The path that the option `crate` gives.
+    pub(crate) fn root(&self) -> Option<&syn::Path> {
+        self.root.as_ref()
+    }
+
+    fn root_at(&self, at: Span) -> TokenStream {
         self.root.as_ref().map_or_else(|| quote_spanned!(at=> ::durable), ToTokens::to_token_stream)
     }
 
     /// `::durable::<name>`: a public item that a user may read in docs and signatures.
     pub(crate) fn public(&self, name: &str, at: Span) -> TokenStream {
-        let (root, name) = (self.root(at), Ident::new(name, at));
+        let (root, name) = (self.root_at(at), Ident::new(name, at));
         quote_spanned!(at=> #root::#name)
     }
 
@@ -34,7 +39,7 @@ impl Paths {
 
     /// The same, reported at `at` when the compiler has something to say about it.
     pub(crate) fn private_at(&self, name: &str, at: Span) -> TokenStream {
-        let (root, name) = (self.root(at), Ident::new(name, at));
+        let (root, name) = (self.root_at(at), Ident::new(name, at));
         quote_spanned!(at=> #root::__private::#name)
     }
 }

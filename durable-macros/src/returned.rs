@@ -13,6 +13,8 @@ pub(crate) struct Returned {
     pub(crate) ty: TokenStream,
     /// Whether the signature spells it.
     pub(crate) is_written: bool,
+    /// Where the whole is: what it is beyond its parts is reported there.
+    pub(crate) span: Span,
     /// Where a value that cannot be stored is reported.
     pub(crate) value_span: Span,
     /// Where an error that cannot be stored is reported.
@@ -37,7 +39,14 @@ impl Returned {
         let ReturnType::Type(_, ty) = &sig.output else {
             let span = sig.ident.span();
             let ty = quote_spanned!(Span::mixed_site().located_at(span)=> ());
-            return Self { ty, is_written: false, value_span: span, error_span: span, shape: Shape::Plain };
+            return Self {
+                ty,
+                is_written: false,
+                span,
+                value_span: span,
+                error_span: span,
+                shape: Shape::Plain,
+            };
         };
         let parameters = result_parameters(ty);
         let spans = parameters.as_deref().map(|types| types.iter().map(Spanned::span).collect::<Vec<_>>());
@@ -53,7 +62,7 @@ impl Returned {
             Some(_) => Shape::Alias,
             None => Shape::Plain,
         };
-        Self { ty: ty.to_token_stream(), is_written: true, value_span, error_span, shape }
+        Self { ty: ty.to_token_stream(), is_written: true, span: ty.span(), value_span, error_span, shape }
     }
 }
 

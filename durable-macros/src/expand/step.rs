@@ -87,9 +87,9 @@ fn emit_step_async_retried(step: &Step, retry: &Retry) -> TokenStream {
 }
 
 fn emit_parts(step: &Step) -> (TokenStream, TokenStream, TokenStream) {
-    let can_fail = step.retry.as_ref().map(|_| Check::CanFail);
-    let holds_timeout = step.timeout_ms.map(|_| Check::HoldsTimeout);
-    let checks = can_fail.into_iter().chain(holds_timeout).collect::<Vec<_>>();
+    let retries = step.retry.as_ref().map(|_| Check::Retries);
+    let timeout = step.timeout_ms.map(|_| Check::Timeout);
+    let checks = retries.into_iter().chain(timeout).collect::<Vec<_>>();
     let codec = emit_codec(&step.callable, &checks);
     (emit_step_spec(step), codec, emit_args(&step.callable, step.mode))
 }
@@ -138,14 +138,13 @@ fn emit_clone(callable: &Callable, arg: &Arg) -> TokenStream {
 ///         .retry_if(|__failure| path::to::predicate(__failure))
 /// }
 /// ```
-/// or, without the option, a predicate that is always true.
+/// or, without the option, a predicate that is always true. The closure makes a wrong predicate one error.
 fn emit_retry_if(callable: &Callable, retry: &Retry) -> TokenStream {
     let Some(predicate) = &retry.only_if else {
         return quote_spanned!(Span::mixed_site()=> |_| true);
     };
-    let (probes, probe, ty) =
-        (callable.paths.private("probe"), callable.paths.private("Probe"), &callable.returned.ty);
-    let at = Span::mixed_site().located_at(predicate.span());
+    let (probes, probe) = (callable.paths.private("probe"), callable.paths.private("Probe"));
+    let (ty, at) = (&callable.returned.ty, Span::mixed_site().located_at(predicate.span()));
     let failure = Ident::new("__failure", at);
     let closure = quote_spanned!(at=> |#failure| #predicate(#failure));
     quote_spanned! {Span::mixed_site()=>

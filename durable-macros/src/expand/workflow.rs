@@ -267,7 +267,7 @@ fn emit_workflow_impl(workflow: &Workflow) -> TokenStream {
 /// The codec of the return type; a type that is not spelled as a `Result` must not be one under another name.
 fn emit_checked_codec(callable: &Callable) -> TokenStream {
     let is_plain = callable.returned.is_written && matches!(callable.returned.shape, Shape::Plain);
-    emit_codec(callable, if is_plain { &[Check::NoResult] } else { &[] })
+    emit_codec(callable, if is_plain { &[Check::NotResult] } else { &[] })
 }
 
 /// Expands to:
@@ -295,17 +295,17 @@ fn emit_into_result(callable: &Callable) -> TokenStream {
 
 /// Expands to:
 /// ```text
-/// fn input() -> impl InputCodec<Input = Self::Input> {
+/// fn input() -> impl ::durable::__private::InputCodec<Input = Self::Input> {
 ///     use ::durable::__private::probe::*;
-///     let __durable_order = (&&::durable::__private::InputProbe::<Order>::NEW).input_tag();
-///     __durable_order.check_argument();
+///     let __durable_arg0 = (&&::durable::__private::InputProbe::<Order>::NEW).input_tag();
+///     __durable_arg0.check_argument();
 ///     (&&::durable::__private::InputProbe::<Self::Input>::NEW).input_tag()
 /// }
 /// ```
 /// One check per argument, placed on its type; the tuple itself is not checked, so each misfit is reported once.
 fn emit_input(callable: &Callable) -> TokenStream {
     let paths = &callable.paths;
-    let (of, probes, probe) =
+    let (codec, probes, probe) =
         (paths.private("InputCodec"), paths.private("probe"), paths.private("InputProbe"));
     let checks = callable.args.iter().enumerate().map(|(index, arg)| {
         let (ty, tag) = (&arg.ty, format_ident!("__durable_arg{index}", span = arg.span()));
@@ -315,7 +315,7 @@ fn emit_input(callable: &Callable) -> TokenStream {
         }
     });
     quote_spanned! {Span::mixed_site()=>
-        fn input() -> impl #of<Input = Self::Input> {
+        fn input() -> impl #codec<Input = Self::Input> {
             use #probes::*;
             #(#checks)*
             (&&#probe::<Self::Input>::NEW).input_tag()
