@@ -1,0 +1,154 @@
+//! The onboarding of an employee, which one crashes half-way and resumes from a menu:
+//!
+//! ```sh
+//! cargo run --example onboarding            # the menu; also `-- run`, `-- crash`, `-- reset`
+//! ```
+//!
+//! Crash it with 2: the process aborts while the laptop is being provisioned and access is set up already. Run it with 1: what was
+//! done is not done again, and the employee's id is the same. The database is `onboarding.db` in the current folder.
+//! `ONBOARDING_SPEED=10` makes it ten times as fast.
+
+mod board;
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::Duration;
+
+use board::Board;
+use durable::store::StepStatus;
+use durable::{Engine, step, workflow};
+
+const DATABASE: &str = "onboarding.db";
+const RUN: &str = "onboarding-grace";
+
+/// Whether this process is to die in the middle, which no recorded input may say.
+struct Crash(bool);
+
+#[step]
+fn create_employee(name: &str) -> String {
+    work("create_employee", 2_000);
+    let number = durable::uuid().as_u128() % 10_000;
+    format!("{}-{number:04}", name.to_uppercase())
+}
+
+#[step]
+fn provision_laptop(employee: &str) -> String {
+    work("provision_laptop", 3_000);
+    format!("laptop of {employee}")
+}
+
+#[step]
+fn setup_access(employee: &str) -> String {
+    work("setup_access", 2_500);
+    format!("{}@example.com", employee.to_lowercase())
+}
+
+#[step]
+fn send_welcome_mail(address: &str) {
+    work("send_welcome_mail", 1_500);
+    let _ = address;
+}
+
+#[workflow]
+fn onboard(name: String) -> String {
+    let employee = create_employee(&name);
+    let (laptop, address) = durable::join(|| provision_laptop(&employee), || setup_access(&employee));
+    send_welcome_mail(&address);
+    format!("employee {employee} has the {laptop} and the address {address}")
+}
+
+/// What takes time: so many milliseconds, shown as they pass.
+fn work(step: &str, millis: u64) {
+    const TICKS: u64 = 20;
+    let (board, crash) = (durable::resource::<Board>(), durable::resource::<Crash>());
+    for tick in 0..=TICKS {
+        board.progress(step, tick as f64 / TICKS as f64);
+        if crash.0 && step == "provision_laptop" && tick == TICKS - 1 && access_is_recorded() {
+            board.crash();
+            std::process::abort();
+        }
+        if tick < TICKS {
+            std::thread::sleep(Duration::from_micros(millis * 1_000 / TICKS / speed()));
+        }
+    }
+}
+
+/// Waits until access is set up and recorded, so that the crash shows both: a branch that is kept and one that is not.
+fn access_is_recorded() -> bool {
+    let recorded = |engine: &Engine| {
+        engine.steps(RUN).is_ok_and(|steps| steps.iter().any(|step| step.name == "setup_access"))
+    };
+    if let Ok(engine) = Engine::open(DATABASE) {
+        while !recorded(&engine) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    true
+}
+
+fn speed() -> u64 {
+    std::env::var("ONBOARDING_SPEED")
+        .ok()
+        .and_then(|speed| speed.parse().ok())
+        .filter(|speed| *speed > 0)
+        .unwrap_or(1)
+}
+
+/// Runs or resumes the onboarding.
+fn run(crash: bool) -> Result<(), Box<dyn std::error::Error>> {
+    let engine = Engine::builder().with(Board::default()).with(Crash(crash)).open(DATABASE)?;
+    let _entered = engine.enter();
+    let board = durable::resource::<Board>();
+    for step in engine.steps(RUN)?.iter().filter(|step| step.status == StepStatus::Completed) {
+        board.cached(&step.name);
+    }
+    let outcome = board.show(|| onboard::run_durable(RUN, "grace".into()))?;
+    println!("Done: {outcome}");
+    Ok(())
+}
+
+fn reset() -> Result<(), Box<dyn std::error::Error>> {
+    let known = Engine::open(DATABASE)?.reset(RUN)?;
+    println!("{}", if known { "The onboarding is forgotten." } else { "There is no onboarding to forget." });
+    Ok(())
+}
+
+fn menu() -> Result<(), Box<dyn std::error::Error>> {
+    let input = io::stdin();
+    let mut chosen = false;
+    loop {
+        println!("\nOnboarding of an employee, in {DATABASE}");
+        println!("  1  run, or resume where it stopped");
+        println!("  2  run, and crash half-way");
+        println!("  3  reset");
+        println!("  4  exit");
+        print!("> ");
+        io::stdout().flush()?;
+        let mut line = String::new();
+        if input.lock().read_line(&mut line)? == 0 {
+            println!();
+            // Nobody is there to choose: show something all the same.
+            return if chosen { Ok(()) } else { run(false) };
+        }
+        if !input.is_terminal() {
+            println!("{}", line.trim());
+        }
+        chosen = true;
+        match line.trim() {
+            "1" | "run" => run(false)?,
+            "2" | "crash" => run(true)?,
+            "3" | "reset" => reset()?,
+            "4" | "exit" | "q" => return Ok(()),
+            other => println!("There is no choice {other:?}: type 1, 2, 3 or 4."),
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    match std::env::args().nth(1).as_deref() {
+        None => menu(),
+        Some("run") => run(false),
+        Some("crash") => run(true),
+        Some("reset") => reset(),
+        Some(other) => Err(format!("unknown argument {other:?}: say run, crash, reset or nothing").into()),
+    }
+}
