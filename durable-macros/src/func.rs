@@ -26,7 +26,7 @@ impl Func {
             let attrs = input.call(Attribute::parse_outer)?;
             let vis = input.parse()?;
             if !starts_function(input) {
-                return Err(input.error(wrong_place(attribute)));
+                return Err(input.error(wrong_place(attribute, input)));
             }
             let sig = input.parse()?;
             let body = parse_body(input)?;
@@ -57,13 +57,16 @@ fn parse_body(input: ParseStream<'_>) -> syn::Result<Option<Group>> {
     if body.delimiter() == Delimiter::Brace { Ok(Some(body)) } else { Err(input.error("expected a body")) }
 }
 
-fn wrong_place(attribute: &str) -> String {
-    let instead = match attribute {
-        "workflow" => "for code inside a method, move it into a function of its own",
-        _ => "for a block, move it into a function",
-    };
+fn wrong_place(attribute: &str, item: ParseStream<'_>) -> String {
     let places = if attribute == "workflow" { "functions" } else { "functions and methods" };
-    format!("`#[durable::{attribute}]` can be placed on {places} only; {instead}")
+    let instead = if item.peek(Token![impl]) || item.peek(Token![trait]) {
+        "; put it on the methods inside that need it"
+    } else if item.peek(Token![mod]) {
+        "; put it on the functions inside that need it"
+    } else {
+        ""
+    };
+    format!("`#[durable::{attribute}]` can be placed on {places} only{instead}")
 }
 
 impl ToTokens for Func {

@@ -101,7 +101,7 @@ pub fn step(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pro
 /// | option | default | meaning |
 /// |---|---|---|
 /// | `name = "fulfil-order"` | the function's name | the name that the store finds the workflow by; 1 to 128 bytes without spaces, dots and control characters. Unique in the program |
-/// | `entry = Fulfil` | the function's name | the name of the type with the entry points, where a type or module of the function's name is there already |
+/// | `entry = Fulfil` | the function's name | the name of the type with the entry points, where a type or module of the function's name is there already: ``error[E0428]: the name `fulfil` is defined multiple times`` |
 /// | `allow(clock, …)` | none | families of the lint below that are not refused in this workflow |
 /// | `deny(io, env)` | none | families that are refused too |
 /// | `crate = path::to::durable` | `::durable` | where the crate is, if it was renamed or is re-exported |

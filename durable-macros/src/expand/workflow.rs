@@ -69,7 +69,9 @@ fn emit_twin(workflow: &Workflow) -> TokenStream {
          [`resume`](Self::resume) and [`durable`](Self::durable).",
         callable.name
     );
-    quote_spanned! {Span::mixed_site()=>
+    // A name that is taken already is reported there and not at the attribute.
+    let at = Span::mixed_site().located_at(twin.span());
+    quote_spanned! {at=>
         #(#attrs)*
         #[doc = #doc]
         #[allow(non_camel_case_types, clippy::empty_enums)]
