@@ -9,7 +9,7 @@ use super::{
     Check, emit_args, emit_closure, emit_codec, emit_function, emit_future, emit_site, local, public_name,
 };
 use crate::args::ArgsMode;
-use crate::model::{Arg, Callable, Workflow};
+use crate::model::{Callable, Workflow};
 use crate::paths;
 use crate::returned::Shape;
 
@@ -168,7 +168,7 @@ impl<'a> Input<'a> {
 
 /// `id`, or `workflow_id` where the workflow has an argument of that name.
 fn id_name(callable: &Callable) -> Ident {
-    let is_taken = callable.args.iter().any(|arg: &Arg| arg.outer == "id");
+    let is_taken = callable.args.iter().any(|arg| arg.outer == "id");
     local(if is_taken { "workflow_id" } else { "id" })
 }
 
