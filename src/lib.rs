@@ -3,7 +3,7 @@
 //! Annotate plain functions, call the generated entry point, kill the process anywhere and call it again: it
 //! goes on where it stopped. Finished steps give back their stored result, unfinished ones run.
 //!
-//! ```
+//! ```standalone_crate
 //! use durable::{Engine, step, workflow};
 //!
 //! #[step(retries = 5, backoff = "200ms..30s")]
@@ -78,3 +78,7 @@ macro_rules! join {
         .await
     };
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,212 @@
+//! Random programs, crashed at random writes and resumed until they end, against the same programs left alone: the same result, the same
+//! rows, and no step that runs again after it returned. A workflow that interprets a tree plays the programs.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use durable::store::memory::MemoryStore;
+use durable::store::{Answer, Op, OwnerId, StepReader, StepStore, StoreError};
+use durable::{Engine, Error, RunError, step, workflow};
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// A program.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Node {
+    /// A step that succeeds.
+    Step(u8),
+    /// A step that fails, and is handled by another one.
+    Handled(u8),
+    /// A step that fails so many times, each time through the whole workflow.
+    Escapes(u8),
+    /// All in turn.
+    Sequence(Vec<Node>),
+    /// The same again and again.
+    Loop(u8, Box<Node>),
+    /// One or the other, by what the run's dice say.
+    Branch(Box<Node>, Box<Node>),
+    /// Both at once, on threads.
+    Join(Box<Node>, Box<Node>),
+    /// The same for so many items, two at once.
+    Map(u8, Box<Node>),
+    /// An inline child.
+    Child(Box<Node>),
+}
+
+fn programs() -> impl Strategy<Value = Node> {
+    let leaf = prop_oneof![
+        4 => any::<u8>().prop_map(Node::Step),
+        1 => any::<u8>().prop_map(Node::Handled),
+        1 => (1..3_u8).prop_map(Node::Escapes),
+    ];
+    leaf.prop_recursive(4, 24, 4, |node| {
+        let boxed = node.clone().prop_map(Box::new);
+        prop_oneof![
+            prop::collection::vec(node, 0..4).prop_map(Node::Sequence),
+            (0..3_u8, boxed.clone()).prop_map(|(times, node)| Node::Loop(times, node)),
+            (boxed.clone(), boxed.clone()).prop_map(|(a, b)| Node::Branch(a, b)),
+            (boxed.clone(), boxed.clone()).prop_map(|(a, b)| Node::Join(a, b)),
+            (0..4_u8, boxed.clone()).prop_map(|(items, node)| Node::Map(items, node)),
+            boxed.prop_map(Node::Child),
+        ]
+    })
+}
+
+/// What is outside: how often each flaky step has failed, what ran, and what ran again although it had returned.
+#[derive(Default)]
+struct World {
+    failures: HashMap<String, u8>,
+    acknowledged: HashSet<String>,
+    repeated: Vec<String>,
+}
+
+type Shared = Arc<Mutex<World>>;
+
+fn world<R>(f: impl FnOnce(&mut World) -> R) -> R {
+    f(&mut durable::resource::<Shared>().lock().unwrap())
+}
+
+/// A step's value and the name that its run gives it.
+type Done = (u64, String);
+
+fn effect() -> String {
+    let key = durable::idempotency_key();
+    let key = key.split_once('-').map_or(key.as_str(), |(_, step)| step).to_owned();
+    world(|world| {
+        if world.acknowledged.contains(&key) {
+            world.repeated.push(key.clone());
+        }
+    });
+    key
+}
+
+fn acknowledge((value, key): Done) -> u64 {
+    world(|world| world.acknowledged.insert(key));
+    value
+}
+
+#[step]
+fn plain(tag: u8) -> Done {
+    (u64::from(tag) + 1, effect())
+}
+
+#[step]
+fn failing(tag: u8) -> Result<Done, String> {
+    effect();
+    Err(format!("{tag} failed"))
+}
+
+#[step]
+fn flaky(times: u8) -> Result<Done, String> {
+    let key = effect();
+    let failed = world(|world| {
+        let failures = world.failures.entry(key.clone()).or_default();
+        *failures += 1;
+        *failures
+    });
+    if failed <= times { Err(format!("{key} failed {failed} times")) } else { Ok((u64::from(times), key)) }
+}
+
+#[workflow]
+fn child(node: Node) -> Result<u64, String> {
+    eval(&node)
+}
+
+#[workflow]
+fn program(node: Node) -> Result<u64, String> {
+    eval(&node)
+}
+
+fn eval(node: &Node) -> Result<u64, String> {
+    Ok(match node {
+        Node::Step(tag) => acknowledge(plain(*tag)),
+        Node::Handled(tag) => match failing(*tag) {
+            Ok(done) => acknowledge(done),
+            Err(_) => acknowledge(plain(*tag)).wrapping_add(7),
+        },
+        Node::Escapes(times) => acknowledge(flaky(*times)?),
+        Node::Sequence(nodes) => nodes
+            .iter()
+            .try_fold(1_u64, |sum, node| Ok::<_, String>(sum.wrapping_mul(31).wrapping_add(eval(node)?)))?,
+        Node::Loop(times, node) => (0..*times)
+            .try_fold(2_u64, |sum, _| Ok::<_, String>(sum.wrapping_mul(31).wrapping_add(eval(node)?)))?,
+        Node::Branch(a, b) => eval(if durable::random() { a } else { b })?,
+        Node::Join(a, b) => {
+            let (a, b) = durable::join(|| eval(a), || eval(b));
+            a?.wrapping_mul(3).wrapping_add(b?)
+        }
+        Node::Map(items, node) => {
+            let results = durable::map(0..*items, 2, |item| Ok(eval(node)?.wrapping_add(u64::from(item))));
+            results.into_iter().try_fold(0_u64, |sum, result: Result<u64, String>| {
+                Ok::<_, String>(sum.wrapping_add(result?))
+            })?
+        }
+        Node::Child(node) => child(Node::clone(node))?.wrapping_add(5),
+    })
+}
+
+/// A store that fails at given writes, before or after it applied them; then the run that wrote is as good as dead.
+struct Faulty {
+    inner: MemoryStore,
+    writes: u32,
+    faults: Vec<(u32, bool)>,
+}
+
+impl StepStore for Faulty {
+    fn apply(&mut self, ops: &[Op]) -> Result<Vec<Answer>, StoreError> {
+        self.writes += 1;
+        match self.faults.iter().find(|(write, _)| *write == self.writes) {
+            None => self.inner.apply(ops),
+            Some((_, false)) => {
+                Err(StoreError::Unavailable { action: "write".into(), reason: "a test".into() })
+            }
+            Some((_, true)) => {
+                self.inner.apply(ops)?;
+                Err(StoreError::Unknown { reason: "a test".into() })
+            }
+        }
+    }
+
+    fn reader(&self) -> Result<Box<dyn StepReader>, StoreError> {
+        self.inner.reader()
+    }
+
+    fn owner(&self) -> OwnerId {
+        self.inner.owner()
+    }
+}
+
+/// Runs the program until it ends with a value: the value, the rows, and the steps that were repeated.
+fn run(node: &Node, faults: Vec<(u32, bool)>) -> (u64, Vec<String>, Vec<String>) {
+    let shared = Shared::default();
+    let store = Faulty { inner: MemoryStore::default(), writes: 0, faults };
+    let engine = Engine::builder().with(Arc::clone(&shared)).seed(11).store(store).unwrap();
+    let value = loop {
+        match program::durable("p", node.clone()).on(&engine).run() {
+            Ok(value) => break value,
+            Err(RunError::Failed(_) | RunError::Engine(Error::Store { .. })) => {}
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let steps = engine.steps("p").unwrap();
+    let rows = steps.iter().map(|step| format!("{} {:?} {}", step.key(), step.status, step.output)).collect();
+    let repeated = shared.lock().unwrap().repeated.clone();
+    (value, rows, repeated)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_program_that_is_crashed_ends_as_if_it_had_not_been(
+        node in programs(),
+        faults in prop::collection::vec((1..40_u32, any::<bool>()), 0..8),
+    ) {
+        let (value, rows, repeated) = run(&node, Vec::new());
+        prop_assert!(repeated.is_empty(), "{repeated:?} ran again without a crash");
+        let (crashed_value, crashed_rows, repeated) = run(&node, faults);
+        prop_assert!(repeated.is_empty(), "{repeated:?} ran again");
+        prop_assert_eq!(crashed_value, value);
+        prop_assert_eq!(crashed_rows, rows);
+    }
+}
