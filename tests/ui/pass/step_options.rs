@@ -34,6 +34,8 @@ fn pack(order: &str, _: u64, boxes: Vec<u8>) -> usize {
 #[cfg(all())]
 #[tracing::instrument]
 fn attributes(order: u64) -> bool {
+    #![allow(unused_variables)]
+    let unused = 1;
     order > 0
 }
 
