@@ -87,7 +87,11 @@ impl<T: Serialize + DeserializeOwned> Argument for T {}
 )]
 pub trait HoldsTimeout {}
 
+#[diagnostic::do_not_recommend]
 impl<E: From<StepFailed>> HoldsTimeout for E {}
+
+// A return type without an error is reported once, by `CanBeLate`.
+impl HoldsTimeout for NoError {}
 
 /// A return type whose name does not hide a `Result`.
 #[diagnostic::on_unimplemented(
@@ -100,7 +104,8 @@ pub trait NoResult {}
 /// A return type with a value and an error.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Result`, but its name says so",
-    label = "not a `Result`"
+    label = "not a `Result`",
+    note = "the entry points of a workflow tell its value from its error by the name: return a `Result`, or give the type a name that does not end in `Result`"
 )]
 pub trait ResultLike {
     /// The value.

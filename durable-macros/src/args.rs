@@ -240,7 +240,7 @@ impl Written {
             Ok(0) => refuse("`retries = 0` repeats nothing; leave the option out"),
             Ok(n) => match u32::try_from(n) {
                 Ok(n) if n <= RETRIES_MAX => Ok(n),
-                _ => refuse(&format!("a step has at most {RETRIES_MAX} retries")),
+                _ => refuse("a step has at most 1,000,000 retries; give it a longer `backoff` instead"),
             },
             Err(_) => Err(self.malformed()),
         }

@@ -101,7 +101,7 @@ impl Families {
 ///
 /// A body that does not parse is left to rustc, which will say why.
 pub(crate) fn check(body: &Group, root: Option<&Path>, families: Families, diag: &mut Diag) -> Group {
-    let allows = Allows { root: root.map(|path| path.to_token_stream().to_string()) };
+    let allows = Allows { root: root.map_or_else(|| "durable".to_owned(), path_text) };
     if let Ok(block) = syn::parse2::<syn::Block>(body.to_token_stream()) {
         walk::check(&block, &allows, families, diag);
     }
@@ -110,7 +110,7 @@ pub(crate) fn check(body: &Group, root: Option<&Path>, families: Families, diag:
 
 /// Knows `#[durable::allow(…)]`, under whatever name the user has the crate.
 pub(crate) struct Allows {
-    root: Option<String>,
+    root: String,
 }
 
 impl Allows {
@@ -128,10 +128,8 @@ impl Allows {
     }
 
     fn is_ours(&self, path: &Path) -> bool {
-        let text = path.to_token_stream().to_string().replace(' ', "");
-        let Some(prefix) = text.strip_suffix("::allow") else { return false };
-        let root = self.root.as_deref().map(|root| root.replace(' ', ""));
-        prefix.trim_start_matches("::") == "durable" || root.as_deref() == Some(prefix)
+        let text = path_text(path);
+        text.strip_suffix("::allow").is_some_and(|root| root == self.root || root == "durable")
     }
 
     /// `group` without our attributes; `None` if it has none, so that tokens that need no change get none.
@@ -169,6 +167,11 @@ impl Allows {
             && group.delimiter() == Delimiter::Bracket
             && syn::parse2::<Meta>(group.stream()).is_ok_and(|meta| self.is_ours(meta.path()))
     }
+}
+
+/// `path` as `std::time::Instant`, whether it starts with `::` or not.
+fn path_text(path: &Path) -> String {
+    path.segments.iter().map(|segment| segment.ident.to_string()).collect::<Vec<_>>().join("::")
 }
 
 #[cfg(test)]

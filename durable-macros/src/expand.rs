@@ -9,7 +9,7 @@ pub(crate) use step::step;
 pub(crate) use workflow::workflow;
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
-use quote::{ToTokens, format_ident, quote_spanned};
+use quote::{ToTokens, quote_spanned};
 
 use crate::args::ArgsMode;
 use crate::model::{Arg, Callable};
@@ -252,7 +252,8 @@ pub(super) fn emit_binding(arg: &Arg) -> Option<TokenStream> {
     (!arg.is_unused()).then(|| quote_spanned!(Span::mixed_site()=> #(#attrs)* let #pattern = #outer;))
 }
 
-/// The name of the argument in `run_durable` and its kin: the author's, or one by its number.
+/// The name of the argument in `run_durable` and its kin, which use it: the author's, or one by its number for a
+/// pattern and for a name such as `_order`, which says that it is not used.
 pub(super) fn public_name(index: usize, arg: &Arg) -> Ident {
-    if arg.outer.to_string().starts_with("__arg") { format_ident!("arg{index}") } else { arg.outer.clone() }
+    if arg.outer.to_string().starts_with('_') { local(&format!("arg{index}")) } else { arg.outer.clone() }
 }

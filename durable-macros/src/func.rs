@@ -3,9 +3,8 @@
 //! Knows no rule about what a step or a workflow may be.
 
 use proc_macro2::{Delimiter, Group, TokenStream};
-use quote::ToTokens;
 use syn::parse::{Parse, ParseStream, Parser as _};
-use syn::{Attribute, Signature, Token, Visibility};
+use syn::{AttrStyle, Attribute, Signature, Token, Visibility};
 
 /// A function, method or trait method, with a body or without.
 pub(crate) struct Func {
@@ -23,13 +22,13 @@ impl Func {
     /// Parses `item`, or says with `#[durable::<attribute>]` in the text where that attribute belongs.
     pub(crate) fn parse(attribute: &str, item: TokenStream) -> syn::Result<Self> {
         let parser = |input: ParseStream<'_>| {
-            let attrs = input.call(Attribute::parse_outer)?;
+            let mut attrs = input.call(Attribute::parse_outer)?;
             let vis = input.parse()?;
             if !starts_function(input) {
-                return Err(input.error(wrong_place(attribute)));
+                return Err(input.error(wrong_place(attribute, input)));
             }
             let sig = input.parse()?;
-            let body = parse_body(input)?;
+            let body = parse_body(input)?.map(|body| lift_inner_attrs(body, &mut attrs)).transpose()?;
             Ok(Self { attrs, vis, sig, body })
         };
         parser.parse2(item)
@@ -57,25 +56,27 @@ fn parse_body(input: ParseStream<'_>) -> syn::Result<Option<Group>> {
     if body.delimiter() == Delimiter::Brace { Ok(Some(body)) } else { Err(input.error("expected a body")) }
 }
 
-fn wrong_place(attribute: &str) -> String {
-    let instead = match attribute {
-        "workflow" => "for code inside a method, move it into a function of its own",
-        _ => "for a block, move it into a function",
-    };
-    let places = if attribute == "workflow" { "functions" } else { "functions and methods" };
-    format!("`#[durable::{attribute}]` can be placed on {places} only; {instead}")
+/// Moves `#![allow(…)]` from the start of a body to the function: a closure's body cannot hold it.
+fn lift_inner_attrs(body: Group, attrs: &mut Vec<Attribute>) -> syn::Result<Group> {
+    let parser = |input: ParseStream<'_>| Ok((input.call(Attribute::parse_inner)?, input.parse()?));
+    let (inner, rest): (Vec<Attribute>, TokenStream) = parser.parse2(body.stream())?;
+    if inner.is_empty() {
+        return Ok(body);
+    }
+    attrs.extend(inner.into_iter().map(|attr| Attribute { style: AttrStyle::Outer, ..attr }));
+    let mut lifted = Group::new(Delimiter::Brace, rest);
+    lifted.set_span(body.span());
+    Ok(lifted)
 }
 
-impl ToTokens for Func {
-    fn to_tokens(&self, tokens: &mut TokenStream) {
-        for attr in &self.attrs {
-            attr.to_tokens(tokens);
-        }
-        self.vis.to_tokens(tokens);
-        self.sig.to_tokens(tokens);
-        match &self.body {
-            Some(body) => body.to_tokens(tokens),
-            None => <Token![;]>::default().to_tokens(tokens),
-        }
-    }
+fn wrong_place(attribute: &str, item: ParseStream<'_>) -> String {
+    let places = if attribute == "workflow" { "functions" } else { "functions and methods" };
+    let instead = if item.peek(Token![impl]) || item.peek(Token![trait]) {
+        "; put it on the methods inside that need it"
+    } else if item.peek(Token![mod]) {
+        "; put it on the functions inside that need it"
+    } else {
+        ""
+    };
+    format!("`#[durable::{attribute}]` can be placed on {places} only{instead}")
 }

@@ -74,6 +74,44 @@ use func::Func;
 /// `&mut` arguments and `&mut self`, because a replay would lose the change; borrowed and `impl Trait` results;
 /// a trait method without a body; results, errors and recorded arguments that cannot be stored; an argument without
 /// `Clone` in a step with `retries`; options that are unknown, repeated, malformed, or in need of another one.
+///
+/// # Examples
+/// ```
+/// use durable::{Engine, step, workflow};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+/// enum OrderError {
+///     Unreachable,
+///     Declined,
+/// }
+///
+/// fn is_transient(error: &OrderError) -> bool {
+///     *error == OrderError::Unreachable
+/// }
+///
+/// #[step(retries = 5, backoff = "200ms..30s", retry_if = is_transient)]
+/// fn charge(card: &str, cents: u64) -> Result<String, OrderError> {
+///     if card.is_empty() {
+///         return Err(OrderError::Declined);
+///     }
+///     Ok(format!("{card}-{cents}"))
+/// }
+///
+/// #[workflow]
+/// fn pay(card: String) -> Result<String, OrderError> {
+///     charge(&card, 700)
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(charge("visa", 700), Ok("visa-700".to_owned())); // outside a run: a plain call
+///
+/// let engine = Engine::in_memory()?;
+/// let receipt = pay::durable("order-123", "visa".into()).on(&engine).run().expect("a payment");
+/// assert_eq!(receipt, "visa-700");
+/// # Ok(())
+/// # }
+/// ```
 #[proc_macro_attribute]
 pub fn step(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     expand_step(args.into(), item.into()).into()
@@ -101,7 +139,7 @@ pub fn step(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pro
 /// | option | default | meaning |
 /// |---|---|---|
 /// | `name = "fulfil-order"` | the function's name | the name that the store finds the workflow by; 1 to 128 bytes without spaces, dots and control characters. Unique in the program |
-/// | `entry = Fulfil` | the function's name | the name of the type with the entry points, where a type or module of the function's name is there already |
+/// | `entry = Fulfil` | the function's name | the name of the type with the entry points, where a type or module of the function's name is there already: ``error[E0428]: the name `fulfil` is defined multiple times`` |
 /// | `allow(clock, …)` | none | families of the lint below that are not refused in this workflow |
 /// | `deny(io, env)` | none | families that are refused too |
 /// | `crate = path::to::durable` | `::durable` | where the crate is, if it was renamed or is re-exported |
@@ -132,6 +170,39 @@ pub fn step(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pro
 /// not end in `Result`, or the reverse; options that are unknown, repeated or malformed. An associated function
 /// without `self` looks like a free one: rustc reports the type that it cannot hold; move the workflow out of the
 /// `impl` block.
+///
+/// # Examples
+/// ```
+/// use durable::{Engine, RunError, step, workflow};
+///
+/// #[step]
+/// fn reserve(item: &str) -> Result<u64, String> {
+///     item.len().try_into().map_err(|_| "too long".to_owned())
+/// }
+///
+/// #[step]
+/// async fn ship(reservation: u64) -> Result<String, String> {
+///     Ok(format!("parcel {reservation}"))
+/// }
+///
+/// #[workflow(name = "fulfil-order")]
+/// async fn fulfil(item: String, gift: bool) -> Result<String, String> {
+///     let reservation = reserve(&item)?;
+///     let parcel = ship(reservation).await?;
+///     Ok(if gift { format!("{parcel} with a bow") } else { parcel })
+/// }
+///
+/// # durable::__private::doc::block_on(async {
+/// let engine = Engine::in_memory()?;
+/// let parcel = fulfil::durable("order-123", "lamp".into(), true).on(&engine).run().await;
+/// assert_eq!(parcel.expect("a parcel"), "parcel 4 with a bow");
+///
+/// // The same id again: the stored result, and no step runs.
+/// let again = fulfil::durable("order-123", "lamp".into(), true).on(&engine).run().await;
+/// assert_eq!(again.expect("a parcel"), "parcel 4 with a bow");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).expect("an engine");
+/// ```
 #[proc_macro_attribute]
 pub fn workflow(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     expand_workflow(args.into(), item.into()).into()
@@ -145,6 +216,22 @@ pub fn workflow(args: proc_macro::TokenStream, item: proc_macro::TokenStream) ->
 /// # Errors
 ///
 /// Anywhere else it has nothing to allow, and the compiler says so.
+///
+/// # Examples
+/// ```
+/// use std::time::Instant;
+///
+/// #[durable::workflow]
+/// fn measured() -> u64 {
+///     #[durable::allow(clock)]
+///     let start = Instant::now(); // decides nothing
+///     let orders = 3;
+///     #[durable::allow(clock)]
+///     let _elapsed = Instant::now() - start;
+///     orders
+/// }
+/// assert_eq!(measured(), 3);
+/// ```
 #[proc_macro_attribute]
 pub fn allow(_: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     refuse_allow(item.into()).into()

@@ -170,7 +170,7 @@ fn name_arguments(sig: &mut Signature) -> Vec<Arg> {
 fn name_argument(index: usize, typed: &mut PatType) -> Arg {
     let outer = match typed.pat.as_ref() {
         Pat::Ident(name) if name.by_ref.is_none() && name.subpat.is_none() => name.ident.clone(),
-        _ => format_ident!("__arg{index}", span = Span::mixed_site()),
+        _ => format_ident!("__arg{index}", span = Span::mixed_site().located_at(typed.ty.span())),
     };
     let plain = Pat::Ident(syn::PatIdent {
         attrs: Vec::new(),
@@ -203,7 +203,7 @@ fn checked_name(
 /// What is wrong with `name`, as the end of the sentence "the name cannot …".
 fn name_fault(name: &str) -> Option<String> {
     if name.is_empty() {
-        return Some("be empty: it is how the store finds the recorded result again".into());
+        return Some("be empty: it is how the store finds again what was recorded".into());
     }
     if name.len() > NAME_BYTES_MAX {
         return Some(format!(

@@ -64,18 +64,18 @@ fn check_mutable_arguments(func: &Func, attribute: &str, diag: &mut Diag) {
             FnArg::Receiver(receiver) => ("`&mut self`", MutableBorrows::in_receiver(receiver)),
             FnArg::Typed(typed) => ("`&mut` parameters", MutableBorrows::in_type(&typed.ty)),
         };
+        let reason = match (attribute, input) {
+            ("workflow", _) => {
+                "its arguments are stored, so its caller would not see the change; return the new value"
+            }
+            (_, FnArg::Receiver(_)) => {
+                "on replay the body does not run, so the change would be lost; \
+                 take `&self`, and return what has changed"
+            }
+            _ => "on replay the body does not run, so the change would be lost; return the new value",
+        };
         if let Some(tokens) = found {
-            let instead = match (attribute, input) {
-                ("step", FnArg::Receiver(_)) => "take `&self`, and return what has changed",
-                _ => "return the new value",
-            };
-            diag.refuse(
-                tokens,
-                format!(
-                    "a durable {attribute} cannot take {what}: on replay the body does not run, \
-                     so the change would be lost; {instead}"
-                ),
-            );
+            diag.refuse(tokens, format!("a durable {attribute} cannot take {what}: {reason}"));
         }
     }
 }

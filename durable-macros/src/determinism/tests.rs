@@ -148,7 +148,7 @@ fn an_allow_is_taken_out_of_the_body() {
 fn the_crate_option_names_the_attribute_too() {
     let mut diag = Diag::default();
     let root = syn::parse_str("::again").unwrap();
-    let body = syn::parse_str::<Group>("{ #[::again::allow(clock)] Instant::now(); }").unwrap();
+    let body = syn::parse_str::<Group>("{ #[again::allow(clock)] Instant::now(); }").unwrap();
     let families = Families::new(None, None, &mut diag);
     let emitted = check(&body, Some(&root), families, &mut diag);
     assert_eq!((diag.messages(), emitted.to_string()), (vec![], "{ Instant :: now () ; }".to_owned()));

@@ -7,11 +7,11 @@ use quote::ToTokens;
 use syn::visit::{self, Visit};
 use syn::{
     Arm, Attribute, Block, Expr, ExprAssign, ExprBinary, ExprCast, ExprMethodCall, ExprPath, Item, Local,
-    Macro, Path, Stmt, Type,
+    Macro, Stmt, Type,
 };
 
 use super::rules::{self, Rule};
-use super::{Allows, Families};
+use super::{Allows, Families, path_text};
 use crate::diag::Diag;
 
 /// Notes in `diag` everything in `block` that `families` refuses.
@@ -180,10 +180,6 @@ impl Name {
         self.tokens.extend([token]);
         None
     }
-}
-
-fn path_text(path: &Path) -> String {
-    path.segments.iter().map(|segment| segment.ident.to_string()).collect::<Vec<_>>().join("::")
 }
 
 fn message(rule: &Rule, subject: &str) -> String {

@@ -9,7 +9,7 @@ use super::{
     Check, emit_args, emit_closure, emit_codec, emit_function, emit_future, emit_site, local, public_name,
 };
 use crate::args::ArgsMode;
-use crate::model::{Arg, Callable, Workflow};
+use crate::model::{Callable, Workflow};
 use crate::paths;
 use crate::returned::Shape;
 
@@ -69,7 +69,9 @@ fn emit_twin(workflow: &Workflow) -> TokenStream {
          [`resume`](Self::resume) and [`durable`](Self::durable).",
         callable.name
     );
-    quote_spanned! {Span::mixed_site()=>
+    // A name that is taken already is reported there and not at the attribute.
+    let at = Span::mixed_site().located_at(twin.span());
+    quote_spanned! {at=>
         #(#attrs)*
         #[doc = #doc]
         #[allow(non_camel_case_types, clippy::empty_enums)]
@@ -166,7 +168,7 @@ impl<'a> Input<'a> {
 
 /// `id`, or `workflow_id` where the workflow has an argument of that name.
 fn id_name(callable: &Callable) -> Ident {
-    let is_taken = callable.args.iter().any(|arg: &Arg| arg.outer == "id");
+    let is_taken = callable.args.iter().any(|arg| arg.outer == "id");
     local(if is_taken { "workflow_id" } else { "id" })
 }
 

@@ -87,8 +87,11 @@ fn a_malformed_option_shows_how_it_is_written() {
 #[test]
 fn numbers_and_durations_have_bounds() {
     option("retries = 0", "`retries = 0` repeats nothing; leave the option out");
-    option("retries = 1000001", "a step has at most 1000000 retries");
-    option("retries = 99999999999999999999", "a step has at most 1000000 retries");
+    option("retries = 1000001", "a step has at most 1,000,000 retries; give it a longer `backoff` instead");
+    option(
+        "retries = 99999999999999999999",
+        "a step has at most 1,000,000 retries; give it a longer `backoff` instead",
+    );
     option("timeout = \"0s\"", "a step with a timeout of zero would never run; leave the option out");
     for text in ["", "30", "s", "1.5s", "-1s", "30 s", "1d", "8761h", "99999999999999999999ms"] {
         let expected = format!(
@@ -141,7 +144,7 @@ fn a_step_option_on_a_workflow_says_where_it_belongs() {
 #[test]
 fn a_name_is_one_word() {
     let empty =
-        "the name of a durable step cannot be empty: it is how the store finds the recorded result again";
+        "the name of a durable step cannot be empty: it is how the store finds again what was recorded";
     option("name = \"\"", empty);
     for name in ["a b", "a\u{a0}b"] {
         let space = "the name of a durable step cannot hold a space: it is one word in logs and queries; \
@@ -165,18 +168,14 @@ fn a_name_is_one_word() {
 
 #[test]
 fn only_functions_with_a_body_are_durable() {
-    let place = "`#[durable::step]` can be placed on functions and methods only; \
-                 for a block, move it into a function";
-    for item in ["struct Ship;", "const SHIP: u32 = 1;", "impl Ship {}", "mod ship {}", "pub use ship::now;"]
-    {
-        step("", item, &[place]);
+    let place = "`#[durable::step]` can be placed on functions and methods only";
+    for item in ["struct Ship;", "const SHIP: u32 = 1;", "pub use ship::now;", "async { 1 }"] {
+        assert!(expand_step(tokens(""), tokens(item)).to_string().contains(place), "{item}");
     }
-    workflow(
-        "",
-        "enum Ship {}",
-        &["`#[durable::workflow]` can be placed on functions only; \
-           for code inside a method, move it into a function of its own"],
-    );
+    step("", "impl Ship {}", &[&format!("{place}; put it on the methods inside that need it")]);
+    step("", "trait Ship {}", &[&format!("{place}; put it on the methods inside that need it")]);
+    step("", "mod ship {}", &[&format!("{place}; put it on the functions inside that need it")]);
+    workflow("", "enum Ship {}", &["`#[durable::workflow]` can be placed on functions only"]);
     let body = expand_step(tokens(""), tokens("fn ship(&self);")).to_string();
     assert!(body.contains("a durable step must have a body: the body is what is recorded; put"), "{body}");
 }
@@ -217,7 +216,14 @@ fn changes_through_arguments_are_refused() {
         step("", &format!("fn ship(order: {ty}) {{}}"), &[parameter]);
     }
     step("", "fn ship(f: fn(&mut Order), g: impl FnMut(&mut Order), h: &dyn Fn(&mut u32)) {}", &[]);
-    workflow("", "fn ship(order: &mut Order) {}", &[&parameter.replace("step", "workflow")]);
+    workflow(
+        "",
+        "fn ship(order: &mut Order) {}",
+        &[
+            "a durable workflow cannot take `&mut` parameters: its arguments are stored, so its caller would not see \
+           the change; return the new value",
+        ],
+    );
     for receiver in ["&mut self", "self: &mut Self", "self: Pin<&mut Self>"] {
         let text = expand_step(tokens(""), tokens(&format!("fn ship({receiver}) {{}}"))).to_string();
         assert!(

@@ -1,0 +1,63 @@
+// What the lint lets be: the durable way, a step, an item, a look-alike, and what is allowed.
+use durable::{join, step, workflow};
+use std::time::{Duration, Instant, SystemTime};
+
+#[step]
+fn read() -> Option<Vec<u8>> {
+    let _ = (SystemTime::now(), std::env::var("ORDERS"));
+    std::thread::sleep(Duration::ZERO);
+    std::fs::read("orders.json").ok()
+}
+
+struct Clock;
+
+impl Clock {
+    fn now() -> u64 {
+        7
+    }
+}
+
+#[workflow]
+fn durable_ways() -> u64 {
+    fn helper() -> Instant {
+        Instant::now()
+    }
+    let _: u64 = durable::random();
+    let _ = (durable::now(), durable::uuid());
+    let (a, b) = join(read, read);
+    durable::sleep(Duration::ZERO);
+    let _ = (a, b, ["a", "b"].join(", "), "Instant::now()", helper as fn() -> Instant);
+    Clock::now()
+}
+
+#[workflow]
+async fn durable_branches() -> (u8, Vec<u8>) {
+    let (a, _) = durable::join!(std::future::ready(1), std::future::ready(2));
+    (a, durable::future::join_all([std::future::ready(3)]).await)
+}
+
+#[workflow]
+fn off_until_denied() -> bool {
+    std::fs::read("orders.json").is_ok() || std::env::var("ORDERS").is_ok()
+}
+
+#[workflow(allow(clock, random))]
+fn allowed() -> bool {
+    let later: SystemTime = SystemTime::now();
+    #[durable::allow(thread, concurrency)]
+    let _ = std::thread::spawn(|| 1).join();
+    later > SystemTime::UNIX_EPOCH
+}
+
+#[workflow]
+fn allowed_here() {
+    let mut start = None;
+    #[durable::allow(clock)]
+    if start.is_none() {
+        start = Some(Instant::now());
+    }
+    #[durable::allow(clock)]
+    let _ = start.map(|start| Instant::now() - start);
+}
+
+fn main() {}
