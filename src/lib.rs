@@ -30,6 +30,8 @@
 //! # }
 //! ```
 
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
 #[cfg(feature = "sqlite")]
 pub use durable_core::open;
 #[doc(inline)]

@@ -41,7 +41,7 @@ fn versions() -> u32 {
     } else if Switches::is_set("joined") {
         durable::join(alpha, beta).0
     } else if Switches::is_set("mapped") {
-        durable::map([1, 2], 1, |_| alpha()).len() as u32
+        durable::map([1, 2], 1, |_| alpha()).iter().sum()
     } else if Switches::is_set("nested") {
         inner()
     } else if Switches::is_set("slept") {
@@ -58,19 +58,23 @@ fn versions() -> u32 {
 #[track_caller]
 fn diverges(old: &[&str], new: &[&str]) -> (Engine, Log, Divergence) {
     let (engine, log, switches) = engine();
-    let _entered = engine.enter();
-    old.iter().chain(&["stop"]).for_each(|switch| switches.set(switch));
+    let entered = engine.enter();
+    for switch in old.iter().chain(&["stop"]) {
+        switches.set(switch);
+    }
     versions::run_durable("a").unwrap_err();
     let before = keys(&engine, "a");
     switches.clear();
-    new.iter().for_each(|switch| switches.set(switch));
+    for switch in new {
+        switches.set(switch);
+    }
     log.take();
     let error = versions::run_durable("a").unwrap_err();
     let RunError::Engine(Error::Divergence(divergence)) = error else { panic!("{error}") };
     assert_eq!(keys(&engine, "a"), before, "nothing was written");
     assert!(log.lines().is_empty(), "nothing ran");
     assert_eq!(engine.run("a").unwrap().unwrap().status, RunStatus::Halted);
-    drop(_entered);
+    drop(entered);
     (engine, log, *divergence)
 }
 

@@ -247,6 +247,6 @@ fn a_panic_leaves_no_run_behind_on_the_thread() {
         let _entered = engine.enter();
         panicking::run_durable("a", 1).unwrap_err();
     }
-    let outside = catch_unwind(AssertUnwindSafe(|| durable::resource::<Log>()));
+    let outside = catch_unwind(AssertUnwindSafe(durable::resource::<Log>));
     assert!(outside.is_err(), "neither the run nor its engine is known here any more");
 }

@@ -151,7 +151,7 @@ fn a_map_of_nothing_is_nothing() {
 #[workflow]
 fn nested() -> u32 {
     let (a, b) = durable::join(
-        || durable::map(0..2, 2, |n| doubled(n)).iter().sum::<u32>(),
+        || durable::map(0..2, 2, doubled).iter().sum::<u32>(),
         || durable::join(|| doubled(10), || doubled(20)),
     );
     a + b.0 + b.1
@@ -229,7 +229,7 @@ async fn moving() -> u32 {
     let mut step = Box::pin(pending_first("a"));
     let first = smol::future::poll_once(&mut step).await;
     assert!(first.is_none());
-    let (a, _) = durable::join!(step, async {});
+    let (a, ()) = durable::join!(step, async {});
     a
 }
 

@@ -1,6 +1,9 @@
 //! The engine behind `durable`: positions, replay, the step store and its commits.
 //! Use the `durable` crate; this one makes no promises of its own about names.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod build;
 mod call;

@@ -5,6 +5,9 @@
 //! editor keeps working on it.
 //! Knows the names of `durable::__private`, and nothing of what is behind them.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod determinism;
 mod diag;

@@ -13,12 +13,12 @@ const STEPS: [(&str, &str); 4] = [
     ("send_welcome_mail", "send welcome mail"),
 ];
 
-const BAR_WIDTH: usize = 24;
+const BAR_WIDTH: usize = 25;
 
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     Waiting,
-    Running(f64),
+    Running(u64),
     Done,
     Cached,
 }
@@ -42,9 +42,9 @@ impl Board {
         self.set(step, State::Cached);
     }
 
-    /// How far a step has come, from 0 to 1.
-    pub(crate) fn progress(&self, step: &str, part: f64) {
-        self.set(step, if part < 1.0 { State::Running(part) } else { State::Done });
+    /// How far a step has come, in percent.
+    pub(crate) fn progress(&self, step: &str, percent: u64) {
+        self.set(step, if percent < 100 { State::Running(percent) } else { State::Done });
     }
 
     /// The last words before the crash.
@@ -86,11 +86,10 @@ impl Board {
 
     /// Draws all lines over those that were drawn before.
     fn draw(&self) {
-        let states = self.states();
-        let mut frame = format!("\x1b[{}A", STEPS.len());
-        for (i, state) in states.iter().enumerate() {
-            frame += &format!("\x1b[2K{}\n", line(i, *state));
-        }
+        let states = *self.states();
+        let lines: Vec<_> =
+            states.iter().enumerate().map(|(i, state)| format!("\x1b[2K{}\n", line(i, *state))).collect();
+        let frame = format!("\x1b[{}A{}", STEPS.len(), lines.concat());
         let mut out = io::stdout().lock();
         // A terminal that is gone cannot be drawn on, and the work goes on without it.
         _ = out.write_all(frame.as_bytes()).and_then(|()| out.flush());
@@ -102,12 +101,12 @@ impl Board {
 }
 
 fn line(i: usize, state: State) -> String {
-    let (part, words) = match state {
-        State::Waiting => (0.0, "waiting".to_owned()),
-        State::Running(part) => (part, format!("{:3.0} %", part * 100.0)),
-        State::Done => (1.0, "done".to_owned()),
-        State::Cached => (1.0, "already completed, cached result".to_owned()),
+    let (percent, words) = match state {
+        State::Waiting => (0, "waiting".to_owned()),
+        State::Running(percent) => (percent, format!("{percent:3} %")),
+        State::Done => (100, "done".to_owned()),
+        State::Cached => (100, "already completed, cached result".to_owned()),
     };
-    let filled = (part * BAR_WIDTH as f64) as usize;
+    let filled = usize::try_from(percent).unwrap_or(0) * BAR_WIDTH / 100;
     format!("  {:<18} [{}{}] {words}", STEPS[i].1, "#".repeat(filled), ".".repeat(BAR_WIDTH - filled))
 }

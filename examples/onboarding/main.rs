@@ -61,7 +61,7 @@ fn work(step: &str, millis: u64) {
     const TICKS: u64 = 20;
     let (board, crash) = (durable::resource::<Board>(), durable::resource::<Crash>());
     for tick in 0..=TICKS {
-        board.progress(step, tick as f64 / TICKS as f64);
+        board.progress(step, tick * 100 / TICKS);
         if crash.0 && step == "provision_laptop" && tick == TICKS - 1 && access_is_recorded() {
             board.crash();
             std::process::abort();
