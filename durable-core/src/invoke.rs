@@ -13,14 +13,15 @@ use std::task::{Context, Poll, ready};
 
 use crate::args::ArgsSink;
 use crate::call::Call;
-use crate::codec::{Codec, InputCodec};
 use crate::engine::Engine;
 use crate::entry::{Admission, Encoding, Held, Request};
 use crate::error::{Error, RunError};
 use crate::fork::Panic;
 use crate::key::WorkflowId;
 use crate::memo::{WorkflowSpec, is_unwinding, message};
-use crate::outcome::{Encoded, Undecodable, Unstorable};
+use crate::outcome::{
+    Codec, Encoded, Settled, Tried, Undecodable, Unstorable, decode_input, encode_input, settle,
+};
 use crate::registry::{AsyncWorkflow, SyncWorkflow, Workflow};
 use crate::run::{Ambient, Mode, Run, Stopped};
 use crate::scope::Scope;
@@ -148,7 +149,7 @@ struct Finished<R> {
 impl<W: Workflow> Invocation<W> {
     fn new(id: &str, input: Option<W::Input>) -> Self {
         let encode = |input| {
-            let (json, fingerprint) = W::input().encode(&input, usize::MAX)?;
+            let (json, fingerprint) = encode_input(W::input(), &input, usize::MAX)?;
             Ok(Encoding { json, fingerprint })
         };
         Self { id: id.to_owned(), input: input.map(encode), engine: None, workflow: PhantomData }
@@ -254,7 +255,7 @@ impl<W: AsyncWorkflow> Prepared<W> {
 
 impl<W: Workflow> Prepared<W> {
     fn admit(&self, parent: Option<&Arc<Run>>, mode: Mode) -> Result<Admission, Error> {
-        let fingerprint_of = |json: &str| match W::input().decode(json) {
+        let fingerprint_of = |json: &str| match decode_input(W::input(), json) {
             Ok((_, fingerprint)) => Ok(fingerprint),
             Err(source) => Err(self.undecodable(source)),
         };
@@ -264,7 +265,7 @@ impl<W: Workflow> Prepared<W> {
 
     /// The stored input is what runs, also the first time.
     fn decode(&self, held: Held, input: &str) -> Result<(Held, W::Input), Error> {
-        match W::input().decode(input) {
+        match decode_input(W::input(), input) {
             Ok((input, _)) => Ok((held, input)),
             Err(source) => {
                 let fault = self.undecodable(source);
@@ -333,9 +334,14 @@ fn close<W: Workflow>(
         Ok(returned) => returned,
         Err(message) => return Err(held.give_up_panicked(&message)),
     };
-    let settled = W::codec().settle(W::SPEC.name, returned, run.settings.payload_bytes_max);
+    let settled = settle(
+        &W::codec(),
+        Tried { step: W::SPEC.name, attempts: 1 },
+        returned,
+        run.settings.payload_bytes_max,
+    );
     match settled {
-        Ok((encoded, returned)) => {
+        Ok(Settled { encoded, returned }) => {
             let json = encoded.json.clone();
             held.finish(if encoded.status == StepStatus::Completed {
                 End::Completed(json)

@@ -14,14 +14,14 @@ use pin_project_lite::pin_project;
 use crate::args::Args;
 use crate::call::Call;
 use crate::clock::Pause;
-use crate::codec::Codec;
 use crate::error::{Error, Overlap};
+use crate::failed::{FailureKind, StepFailed};
 use crate::key::Site;
 use crate::memo::{
     Conclusion, Place, StepSpec, WorkflowSpec, conclude, fault_or, in_step, is_unwinding, message, panicked,
     place, refused, replay, wait_before_retry,
 };
-use crate::outcome::{FailureKind, StepFailed};
+use crate::outcome::Codec;
 use crate::run::{Ambient, Run};
 use crate::scope::Scope;
 use crate::store::Kind;

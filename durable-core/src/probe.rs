@@ -4,9 +4,9 @@
 //! `&&Probe<T>` and `&Probe<T>` the first one whose bounds hold is taken. The macros emit, for a return type `R`:
 //! ```text
 //! use ::durable::__private::probe::*;
-//! let split = (&&Probe::<R>::NEW).split();      // Res<T, E> for a Result, Val<T> otherwise
-//! let ok = (&&split.ok()).ok_tag();             // Json<T>, or Unstorable<T>
-//! let err = (&&&&split.err()).err_tag();        // JsonOrFailed<E>, Json<E>, Message<E>, or Unstorable<E>
+//! let split = (&&Probe::<R>::NEW).durable_split();      // Res<T, E> for a Result, Val<T> otherwise
+//! let ok = (&&split.ok()).durable_ok();             // Json<T>, or Missing<T>
+//! let err = (&&&&split.err()).durable_err();        // JsonOrFailed<E>, Json<E>, Message<E>, or Missing<E>
 //! ok.check_value();                             // with the span of `T`: the only place where a missing bound is an error
 //! err.check_error();                            // with the span of `E`
 //! split.codec(ok, err)                          // has no bounds of its own, so there is one error per misfit
@@ -22,7 +22,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::args::ArgsSink;
-use crate::outcome::StepFailed;
+use crate::failed::StepFailed;
+use crate::outcome::{Form, Json, JsonOrFailed, Message, Missing, ResultCodec, ValueCodec};
 
 /// The traits that are found by their methods. Only these may be in scope in an expansion.
 pub mod traits {
@@ -200,18 +201,6 @@ tags! {
     Val<T>;
     /// A return type that is a `Result`.
     Res<T, E>;
-    /// It is stored as its own JSON.
-    Json<T>;
-    /// It is stored as its own JSON, and can also be made from a [`StepFailed`].
-    JsonOrFailed<E>;
-    /// It is stored as its message, and rebuilt from a [`StepFailed`].
-    Message<E>;
-    /// It cannot be stored; the check that follows is a compile error.
-    Unstorable<T>;
-    /// The codec of a value.
-    ValCodec<T, V>;
-    /// The codec of a value or an error.
-    ResCodec<T, E, V, F>;
 }
 
 /// The error of a return type that has none.
@@ -245,53 +234,53 @@ macro_rules! found_by_method {
 
 found_by_method!(
     /// Finds a `Result`.
-    SplitResult: split, Res<T, E>, [T, E], &Probe<Result<T, E>>
+    SplitResult: durable_split, Res<T, E>, [T, E], &Probe<Result<T, E>>
 );
 found_by_method!(
     /// Finds anything.
-    SplitValue: split, Val<T>, [T], Probe<T>
+    SplitValue: durable_split, Val<T>, [T], Probe<T>
 );
 found_by_method!(
     /// Finds a serde value.
-    OkJson: ok_tag, Json<T>, [T: Serialize + DeserializeOwned], &Probe<T>
+    OkJson: durable_ok, Json<T>, [T: Serialize + DeserializeOwned], &Probe<T>
 );
 found_by_method!(
     /// Finds any value.
-    OkUnstorable: ok_tag, Unstorable<T>, [T], Probe<T>
+    OkUnstorable: durable_ok, Missing<T>, [T], Probe<T>
 );
 found_by_method!(
     /// Finds a serde error that can hold a failure.
-    ErrJsonOrFailed: err_tag, JsonOrFailed<E>, [E: Serialize + DeserializeOwned + From<StepFailed>], &&&Probe<E>
+    ErrJsonOrFailed: durable_err, JsonOrFailed<E>, [E: Serialize + DeserializeOwned + From<StepFailed>], &&&Probe<E>
 );
 found_by_method!(
     /// Finds a serde error.
-    ErrJson: err_tag, Json<E>, [E: Serialize + DeserializeOwned], &&Probe<E>
+    ErrJson: durable_err, Json<E>, [E: Serialize + DeserializeOwned], &&Probe<E>
 );
 found_by_method!(
     /// Finds an error that is rebuilt from its message.
-    ErrMessage: err_tag, Message<E>, [E: From<StepFailed> + Display], &Probe<E>
+    ErrMessage: durable_err, Message<E>, [E: From<StepFailed> + Display], &Probe<E>
 );
 found_by_method!(
     /// Finds any error.
-    ErrUnstorable: err_tag, Unstorable<E>, [E], Probe<E>
+    ErrUnstorable: durable_err, Missing<E>, [E], Probe<E>
 );
 found_by_method!(
     /// Finds a serde argument.
-    InputJson: input_tag, Json<T>, [T: Serialize + DeserializeOwned], &InputProbe<T>
+    InputJson: durable_input, Json<T>, [T: Serialize + DeserializeOwned], &InputProbe<T>
 );
 found_by_method!(
     /// Finds any argument.
-    InputUnstorable: input_tag, Unstorable<T>, [T], InputProbe<T>
+    InputUnstorable: durable_input, Missing<T>, [T], InputProbe<T>
 );
 
 /// Finds an argument that can be hashed.
 pub trait ArgJson {
     /// Hashes it.
-    fn add(&self, sink: &mut ArgsSink);
+    fn durable_arg(&self, sink: &mut ArgsSink);
 }
 
 impl<T: Serialize + ?Sized> ArgJson for &ArgProbe<'_, T> {
-    fn add(&self, sink: &mut ArgsSink) {
+    fn durable_arg(&self, sink: &mut ArgsSink) {
         sink.add(self.0);
     }
 }
@@ -299,11 +288,11 @@ impl<T: Serialize + ?Sized> ArgJson for &ArgProbe<'_, T> {
 /// Finds any argument.
 pub trait ArgSkipped {
     /// Passes it over.
-    fn add(&self, sink: &mut ArgsSink);
+    fn durable_arg(&self, sink: &mut ArgsSink);
 }
 
 impl<T: ?Sized> ArgSkipped for ArgProbe<'_, T> {
-    fn add(&self, sink: &mut ArgsSink) {
+    fn durable_arg(&self, sink: &mut ArgsSink) {
         sink.skip();
     }
 }
@@ -320,8 +309,8 @@ impl<T> Val<T> {
     }
 
     /// The codec.
-    pub fn codec<V, F>(self, _value: V, _error: F) -> ValCodec<T, V> {
-        ValCodec::NEW
+    pub fn codec<V: Form<Value = T>, F>(self, value: V, _error: F) -> ValueCodec<V> {
+        ValueCodec(value)
     }
 
     /// It is no `Result`.
@@ -359,8 +348,8 @@ impl<T, E> Res<T, E> {
     }
 
     /// The codec.
-    pub fn codec<V, F>(self, _value: V, _error: F) -> ResCodec<T, E, V, F> {
-        ResCodec::NEW
+    pub fn codec<V: Form<Value = T>, F: Form<Value = E>>(self, value: V, error: F) -> ResultCodec<V, F> {
+        ResultCodec(value, error)
     }
 
     /// A compile error.
@@ -416,7 +405,7 @@ impl<E> Message<E> {
     pub fn check_timeout(self) {}
 }
 
-impl<T> Unstorable<T> {
+impl<T> Missing<T> {
     /// A compile error.
     pub fn check_value(self)
     where

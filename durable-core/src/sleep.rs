@@ -11,7 +11,7 @@ use crate::clock::{Pause, Timestamp, next_pause};
 use crate::error::Error;
 use crate::key::Site;
 use crate::memo::is_unwinding;
-use crate::outcome::{Encoded, decode_input};
+use crate::outcome::{Encoded, Json, decode_input};
 use crate::run::{Ambient, Run};
 use crate::scope::Scope;
 use crate::store::{Kind, StepStatus};
@@ -128,7 +128,7 @@ fn record(scope: &Arc<Scope>, until: Until, site: Site) -> Result<(Call, Timesta
     }
     let mut call = Call::begin(scope, Kind::Sleep, "sleep", site, args.finish())?;
     if let Some(step) = call.recorded()? {
-        return match decode_input::<i64>(&step.output) {
+        return match decode_input(Json::<i64>::NEW, &step.output) {
             Ok((millis, _)) => Ok((call, Timestamp::from_millis(millis))),
             Err(undecodable) => Err(call.undecodable(undecodable)),
         };
