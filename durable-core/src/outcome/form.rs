@@ -1,5 +1,5 @@
 //! The forms: how one side of a return type, its value or its error, becomes JSON and comes back.
-//! Which form a type has is picked at compile time, by the probes of [`crate::probe`]. The only file that calls
+//! Which form a type has is picked at compile time, by the probes of `probe`. The only file that calls
 //! `serde_json`. Checks nothing but that: [`super::settle`] does.
 
 use std::any::type_name;
@@ -15,7 +15,7 @@ use crate::fingerprint::{Seen, inspect};
 
 /// How one side of a return type is stored: its value, or its error.
 ///
-/// Which form a type has is picked by the probes of [`crate::probe`].
+/// Which form a type has is picked by the probes of `probe`.
 pub trait Form: Copy {
     /// The type.
     type Value;
