@@ -25,6 +25,9 @@ const _: () = assert!(MIGRATIONS.len() == 1, "VERSION is the number of migration
 /// The oldest SQLite that is free of the WAL-reset bug (sqlite.org/wal.html, "The WAL-Reset Bug").
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
+/// The smallest page of a SQLite database (sqlite.org/fileformat2.html, "Pages").
+const PAGE_BYTES_MIN: u64 = 512;
+
 /// How long a statement waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -202,7 +205,14 @@ fn look(path: &Path) -> Result<Found, OpenError> {
     } else if file.permissions().readonly() {
         return Err(OpenError::ReadOnly { path: path.to_owned() });
     } else {
-        return Ok(if file.len() == 0 { Found::Empty } else { Found::File });
+        return match file.len() {
+            0 => Ok(Found::Empty),
+            // SQLite takes a file without a whole page for an empty one, and would write over it.
+            bytes if bytes < PAGE_BYTES_MIN => {
+                Err(OpenError::Foreign { path: path.to_owned(), found: format!("a file of {bytes} bytes") })
+            }
+            _ => Ok(Found::File),
+        };
     };
     Err(OpenError::NotAFile { path: path.to_owned(), found })
 }
