@@ -17,12 +17,15 @@ struct Subject {
     _folder: tempfile::TempDir,
 }
 
+type Open = fn(&tempfile::TempDir) -> Box<dyn StepStore>;
+
+/// One of every store, empty.
 fn subjects() -> Vec<Subject> {
-    let stores: [fn(&tempfile::TempDir) -> Box<dyn StepStore>; 2] = [
+    let stores: [Open; 2] = [
         |_| Box::new(MemoryStore::default()),
         |folder| Box::new(SqliteStore::open(&folder.path().join("contract.db")).unwrap()),
     ];
-    let subject = |open: &fn(&tempfile::TempDir) -> Box<dyn StepStore>| {
+    let subject = |open: &Open| {
         let folder = tempfile::tempdir().unwrap();
         let store = open(&folder);
         Subject { reader: store.reader().unwrap(), store, _folder: folder }
@@ -305,7 +308,7 @@ fn a_store_lives_and_strangers_do_not() {
     }
 }
 
-/// A small generator, SplitMix64, so that a seed says all there is to know of a program.
+/// A small generator, `SplitMix64`, so that a seed says all there is to know of a program.
 struct Dice(u64);
 
 impl Dice {
