@@ -1,5 +1,5 @@
-//! Async workflows, under tokio, smol and a hand-written executor: the same keys, the same replay, and no trace of a run in what
-//! the executor polls between two polls of it.
+//! Async workflows, under tokio, smol and a hand-written executor: the same keys, the same replay, and no
+//! trace of a run in what the executor polls between two polls of it.
 
 mod support;
 

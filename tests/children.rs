@@ -1,4 +1,5 @@
-//! Workflows inside workflows: called plainly they are part of the run, through an entry point they are runs of their own.
+//! Workflows inside workflows: called plainly they are part of the run, through an entry point they are runs
+//! of their own.
 
 mod support;
 

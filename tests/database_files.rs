@@ -1,4 +1,5 @@
-//! What may be opened as a database. What may not is named, and stays byte for byte what it was, with nothing beside it.
+//! What may be opened as a database. What may not is named, and stays byte for byte what it was, with nothing
+//! beside it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -210,7 +211,8 @@ fn a_path_may_have_any_characters() {
 fn a_database_made_half_by_a_process_that_died_opens() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
-    // What is left between the creation of the file and the commit of its schema: the file, and a journal that undoes what was begun.
+    // What is left between the creation of the file and the commit of its schema: the file, and a journal
+    // that undoes what was begun.
     fs::write(&path, "").unwrap();
     fs::write(folder.path().join("a.db-journal"), "").unwrap();
     fs::write(folder.path().join("a.db-owner-00ff.new"), "").unwrap();

@@ -12,7 +12,8 @@ fn program(example: &str) -> PathBuf {
     test.parent().and_then(Path::parent).unwrap().join("examples").join(example)
 }
 
-/// Runs an example in `folder` with these arguments and this input; what it printed, and whether it ended well.
+/// Runs an example in `folder` with these arguments and this input; what it printed, and whether it ended
+/// well.
 #[track_caller]
 fn run(folder: &TempDir, example: &str, args: &[&str], input: &str) -> (Vec<String>, bool) {
     let mut command = Command::new(program(example));

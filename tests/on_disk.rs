@@ -1,4 +1,5 @@
-//! What the store in a file adds: it is there after the engine is gone, and one file has one core in a process.
+//! What the store in a file adds: it is there after the engine is gone, and one file has one core in a
+//! process.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! One run has one live owner on a machine, whatever happens to the processes: they are real ones, stopped and killed.
-//! The children are this test binary itself, told by the environment what to do.
+//! One run has one live owner on a machine, whatever happens to the processes: they are real ones, stopped
+//! and killed. The children are this test binary itself, told by the environment what to do.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

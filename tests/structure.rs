@@ -1,4 +1,5 @@
-//! Concurrency is structured: branches are numbered before they start, in every interleaving alike; what only timing would order is refused.
+//! Concurrency is structured: branches are numbered before they start, in every interleaving alike; what only
+//! timing would order is refused.
 
 mod support;
 

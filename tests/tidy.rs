@@ -1,4 +1,5 @@
-//! The rules of the house, read off the source. Each rule is a function from a text to what is wrong with it, and is shown a text that breaks it.
+//! The rules of the house, read off the source. Each rule is a function from a text to what is wrong with it,
+//! and is shown a text that breaks it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 420;
 
 /// The most characters of a line of code or of a comment.
-const COLUMNS_MAX: usize = 170;
+const COLUMNS_MAX: usize = 130;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -131,7 +132,9 @@ fn no_file_and_no_line_is_too_long() {
     };
     check(library_files(), length, &"\n".repeat(LINES_MAX + 1));
     let columns: Rule = |text| {
-        let long = lines(text).filter(|(_, line)| line.chars().count() > COLUMNS_MAX && !line.contains('"'));
+        let long = lines(text).filter(|(_, line)| {
+            line.chars().count() > COLUMNS_MAX && !line.contains('"') && !line.starts_with("/// |")
+        });
         long.map(|(i, line)| format!("line {i} has {} characters", line.chars().count())).collect()
     };
     check(all_files(), columns, &"x".repeat(COLUMNS_MAX + 1));

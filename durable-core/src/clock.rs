@@ -117,7 +117,8 @@ impl Clock for SystemClock {
         match TIMER.get_or_init(Timer::start) {
             // A time that no `Instant` can hold never comes.
             Some(timer) => _ = Instant::now().checked_add(time).map(|at| timer.add(at, waker)),
-            // The system gives no thread: the future looks at the clock again and again, which is slow and right.
+            // The system gives no thread: the future looks at the clock again and again, which is slow and
+            // right.
             None => waker.wake(),
         }
     }
@@ -287,7 +288,8 @@ impl Future for Pause {
     }
 }
 
-/// The longest single wait for a wall-clock time: after it the wall clock is read again, as it may have been set.
+/// The longest single wait for a wall-clock time: after it the wall clock is read again, as it may have been
+/// set.
 const WALL_CHECK_MAX: Duration = Duration::from_mins(1);
 
 /// How long to pause next on the way to `until`; `None` once it has come.

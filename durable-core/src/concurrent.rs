@@ -86,12 +86,15 @@ where
     JoinAll { many: Many::new("join_all", Location::caller(), futures.len()), queue: futures }
 }
 
-/// Runs `f` on each item, at most `limit` futures at once (0 counts as 1), and returns what they return in the order of the items.
+/// Runs `f` on each item, at most `limit` futures at once (0 counts as 1), and returns what they return in
+/// the order of the items.
 ///
-/// In a workflow it takes one position, and item `i` is branch `i` of it. `f` itself is called within that branch.
+/// In a workflow it takes one position, and item `i` is branch `i` of it. `f` itself is called within that
+/// branch.
 ///
 /// # Panics
-/// Once all that had started have ended, with the panic of the lowest branch that panicked. After a panic no further item is started.
+/// Once all that had started have ended, with the panic of the lowest branch that panicked. After a panic no
+/// further item is started.
 ///
 /// # Examples
 /// ```

@@ -180,8 +180,9 @@ impl Request<'_> {
         Ok(Taken::Ours { seat, recoveries: 0, input: input.json.clone() })
     }
 
-    /// Takes a run up that nobody executes. If it failed or its body panicked, the failure that escaped is dropped with the
-    /// claim; a failed run without one has nothing that could go otherwise, and stays as it is.
+    /// Takes a run up that nobody executes. If it failed or its body panicked, the failure that escaped is
+    /// dropped with the claim; a failed run without one has nothing that could go otherwise, and stays as
+    /// it is.
     fn take_up(&self, run: RunRecord) -> Result<Taken, Error> {
         let steps = self.engine.core.reader().steps(self.id, None, u32::MAX);
         let steps = match steps {

@@ -148,7 +148,8 @@ pub enum Error {
         /// Who waits for whom.
         chain: Vec<WorkflowId>,
     },
-    /// The body of a workflow panicked. The run is interrupted: the next call goes on from its recorded steps.
+    /// The body of a workflow panicked. The run is interrupted: the next call goes on from its recorded
+    /// steps.
     #[error("workflow {workflow:?} panicked: {message}; it is interrupted and can be run again")]
     Panicked {
         /// The run.

@@ -4,9 +4,9 @@
 //! program does not decide it: over the elements of sequences (a `HashSet` is one for serde) and of maps.
 //! Fields count by name; tuples count in order.
 //!
-//! The hash is stored and compared by later builds on other machines, so it is written out here and must never
-//! change. A value that is nested too deep is refused, which makes this the pass that goes before any other
-//! recursion over a value of the user. Knows no JSON.
+//! The hash is stored and compared by later builds on other machines, so it is written out here and must
+//! never change. A value that is nested too deep is refused, which makes this the pass that goes before any
+//! other recursion over a value of the user. Knows no JSON.
 
 mod mixer;
 

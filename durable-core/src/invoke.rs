@@ -1,5 +1,5 @@
-//! The entry points of a workflow: builders that name the id, the arguments and the engine, and run to the end.
-//! Called inside a run they start a run of its own, take a position there and record its outcome.
+//! The entry points of a workflow: builders that name the id, the arguments and the engine, and run to the
+//! end. Called inside a run they start a run of its own, take a position there and record its outcome.
 //! Knows no rows and no SQL; the types of the user stop here.
 
 use std::any::type_name;
@@ -43,8 +43,8 @@ pub struct AsyncRunBuilder<W: Workflow> {
     call: Invocation<W>,
 }
 
-/// The future of a run. It does nothing until it is polled; dropped before its end, it gives the run up, and the next
-/// `run_durable` goes on from what is recorded.
+/// The future of a run. It does nothing until it is polled; dropped before its end, it gives the run up, and
+/// the next `run_durable` goes on from what is recorded.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct RunFuture<W: Workflow> {
     inner: Pin<Box<dyn Future<Output = Outcome<W>> + Send>>,
@@ -63,7 +63,8 @@ macro_rules! builder {
                 Self { call: Invocation::new(id.as_ref(), None) }
             }
 
-            /// Runs on `engine`. Otherwise on the engine of the current run, the one that was entered, the global one, or the one at `$DURABLE_DB`.
+            /// Runs on `engine`. Otherwise on the engine of the current run, the one that was entered, the
+            /// global one, or the one at `$DURABLE_DB`.
             pub fn on(mut self, engine: &Engine) -> Self {
                 self.call.engine = Some(engine.clone());
                 self
@@ -85,10 +86,12 @@ builder!(RunBuilder);
 builder!(AsyncRunBuilder);
 
 impl<W: SyncWorkflow> RunBuilder<W> {
-    /// Runs or resumes to the end, and returns what the workflow returned. If the run is being executed elsewhere, waits for it.
+    /// Runs or resumes to the end, and returns what the workflow returned. If the run is being executed
+    /// elsewhere, waits for it.
     ///
     /// # Errors
-    /// [`RunError::Failed`] with the workflow's own error, which is recorded; [`RunError::Engine`] for everything else.
+    /// [`RunError::Failed`] with the workflow's own error, which is recorded; [`RunError::Engine`] for
+    /// everything else.
     pub fn run(self) -> Outcome<W> {
         let returned = match Ambient::current() {
             Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
@@ -101,10 +104,12 @@ impl<W: SyncWorkflow> RunBuilder<W> {
 }
 
 impl<W: AsyncWorkflow> AsyncRunBuilder<W> {
-    /// Runs or resumes to the end, and returns what the workflow returned. If the run is being executed elsewhere, waits for it.
+    /// Runs or resumes to the end, and returns what the workflow returned. If the run is being executed
+    /// elsewhere, waits for it.
     ///
     /// # Errors
-    /// [`RunError::Failed`] with the workflow's own error, which is recorded; [`RunError::Engine`] for everything else.
+    /// [`RunError::Failed`] with the workflow's own error, which is recorded; [`RunError::Engine`] for
+    /// everything else.
     pub fn run(self) -> RunFuture<W> {
         RunFuture { inner: Box::pin(run_async(self.call)) }
     }
@@ -212,7 +217,8 @@ async fn run_async<W: AsyncWorkflow>(call: Invocation<W>) -> Outcome<W> {
     W::into_result(returned).map_err(RunError::Failed)
 }
 
-/// Runs as an operation of another run, which records the outcome at its own position. After a fault it never ends.
+/// Runs as an operation of another run, which records the outcome at its own position. After a fault it never
+/// ends.
 async fn run_async_inside<W: AsyncWorkflow>(call: Invocation<W>, scope: Arc<Scope>) -> W::Returned {
     let mut recorded = pin!(run_recorded(call, &scope));
     poll_fn(|cx| match ready!(recorded.as_mut().poll(cx)) {
@@ -241,7 +247,8 @@ impl<W: AsyncWorkflow> Prepared<W> {
                 Admission::Wait(wait) => wait.ready(&self.engine).await,
                 Admission::Ended(status, json) => return self.stored(status, json),
                 Admission::Run(held, input) => {
-                    // Held is declared before the body, so a dropped future drops the body first and then gives the run up.
+                    // Held is declared before the body, so a dropped future drops the body first and then
+                    // gives the run up.
                     let (held, input) = self.decode(held, &input)?;
                     let span = trace::run_span(W::SPEC.name, &self.id);
                     let called =

@@ -1,6 +1,6 @@
-//! The replay decision: at a position, give back what was recorded, or run the body and record what it returns.
-//! Nothing else in the crate calls the body of a step, so "at most one recorded result per position" is proved here
-//! and, for futures, in `poll`.
+//! The replay decision: at a position, give back what was recorded, or run the body and record what it
+//! returns. Nothing else in the crate calls the body of a step, so "at most one recorded result per position"
+//! is proved here and, for futures, in `poll`.
 //! Knows no SQL and no JSON.
 
 use std::any::Any;
@@ -305,7 +305,8 @@ pub(crate) enum Conclusion<R> {
 }
 
 impl<R> Conclusion<R> {
-    /// The value, or the panic that the step ended in: live and on replay the caller sees the same. Where that panic has just happened (`live`), the panic hook has spoken.
+    /// The value, or the panic that the step ended in: live and on replay the caller sees the same. Where
+    /// that panic has just happened (`live`), the panic hook has spoken.
     #[expect(
         clippy::panic,
         reason = "the user's own panic, given back where its type has no room for an error"

@@ -1,7 +1,7 @@
 //! Outcomes as the store keeps them: what a function returned, to JSON and back.
-//! What a caller gets is always what was decoded, live as on replay, and [`settle`] refuses a value that would
-//! not come back as it was: nothing is recorded that cannot be replayed. Nothing else in the crate knows JSON.
-//! Knows no store and no run.
+//! What a caller gets is always what was decoded, live as on replay, and [`settle`] refuses a value that
+//! would not come back as it was: nothing is recorded that cannot be replayed. Nothing else in the crate
+//! knows JSON. Knows no store and no run.
 
 mod form;
 mod refusal;
@@ -178,8 +178,8 @@ pub fn settle<C: Codec>(
     Ok(Settled { encoded, returned: decoded })
 }
 
-/// Returns the stored form of a failure that the function did not return itself, and what the call returns for it: the
-/// failure again if its type cannot hold it, so that the call panics with it.
+/// Returns the stored form of a failure that the function did not return itself, and what the call returns
+/// for it: the failure again if its type cannot hold it, so that the call panics with it.
 ///
 /// # Errors
 /// If the failure takes more than `bytes_max` bytes.

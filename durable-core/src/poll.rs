@@ -1,6 +1,6 @@
-//! Steps that are futures, and in `workflow` workflows that are: one hand-written future each, which pins the body in place.
-//! Each poll sets the context and restores it, so no executor, task or thread ever sees another run's. A fault
-//! leaves the operation pending; the entry point drops the whole body after that poll.
+//! Steps that are futures, and in `workflow` workflows that are: one hand-written future each, which pins the
+//! body in place. Each poll sets the context and restores it, so no executor, task or thread ever sees
+//! another run's. A fault leaves the operation pending; the entry point drops the whole body after that poll.
 //! Knows no executor.
 
 mod workflow;

@@ -39,7 +39,8 @@ macro_rules! __register {
 
 pub use crate::__register as register;
 
-/// Hashes the arguments of a call, and records them if the step asks for it; outside the body of a workflow, does nothing.
+/// Hashes the arguments of a call, and records them if the step asks for it; outside the body of a workflow,
+/// does nothing.
 pub fn args(collect: impl FnOnce(&mut ArgsSink)) -> Args {
     if !matches!(Ambient::current(), Ambient::Inside(_)) {
         return Args::default();

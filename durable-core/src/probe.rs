@@ -1,7 +1,8 @@
 //! How the return type of a function is stored, chosen from the types themselves and not from their spelling.
 //!
 //! A method call tries the receiver with the most references first, so of two traits that are implemented for
-//! `&&Probe<T>` and `&Probe<T>` the first one whose bounds hold is taken. The macros emit, for a return type `R`:
+//! `&&Probe<T>` and `&Probe<T>` the first one whose bounds hold is taken. The macros emit, for a return type
+//! `R`:
 //! ```text
 //! use ::durable::__private::probe::*;
 //! let split = (&&Probe::<R>::NEW).durable_split();      // Res<T, E> for a Result, Val<T> otherwise
@@ -67,7 +68,8 @@ pub fn record_arg<T: RecordedArg + ?Sized>(sink: &mut ArgsSink, arg: &T) {
     arg.record(sink);
 }
 
-/// Declares types that only carry type parameters: they have one value, which copies whatever the parameters are.
+/// Declares types that only carry type parameters: they have one value, which copies whatever the parameters
+/// are.
 macro_rules! tags {
     ($($(#[$doc:meta])* $Tag:ident<$($P:ident),+>;)+) => {$(
         $(#[$doc])*

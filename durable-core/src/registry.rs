@@ -67,7 +67,8 @@ fn linked() -> impl Iterator<Item = Registration> {
     return std::iter::empty();
 }
 
-/// Refuses two workflows of one name, among those that are linked and those given by hand. One that is both is one.
+/// Refuses two workflows of one name, among those that are linked and those given by hand. One that is both
+/// is one.
 pub(crate) fn check_names(given: &[Registration]) -> Result<(), Error> {
     let mut names: HashMap<&str, &WorkflowSpec> = HashMap::new();
     for Registration { spec } in linked().chain(given.iter().copied()) {

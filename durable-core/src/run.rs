@@ -98,7 +98,8 @@ impl Run {
         }
     }
 
-    /// Ends this call, and with it the run: unwinds to the entry point, through user code that cannot keep it.
+    /// Ends this call, and with it the run: unwinds to the entry point, through user code that cannot keep
+    /// it.
     pub(crate) fn unwind(&self, fault: Error) -> ! {
         if cfg!(panic = "abort") || std::thread::panicking() {
             abort(&fault);

@@ -138,7 +138,8 @@ impl Drop for Ticket {
             return;
         }
         let mut under_way = self.scope.under_way();
-        // A panic passes every operation in the order of the program; only a drop without one depends on timing.
+        // A panic passes every operation in the order of the program; only a drop without one depends on
+        // timing.
         *under_way = (!std::thread::panicking()).then_some(UnderWay { what: self.what, dropped: true });
     }
 }

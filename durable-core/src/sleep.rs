@@ -1,5 +1,5 @@
-//! The durable sleep: the time to wake is recorded before anyone waits for it, and a resumed run waits for what is left.
-//! Knows no executor: a future that sleeps is woken by the engine's clock.
+//! The durable sleep: the time to wake is recorded before anyone waits for it, and a resumed run waits for
+//! what is left. Knows no executor: a future that sleeps is woken by the engine's clock.
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use crate::store::{Kind, StepStatus};
 
 /// Waits for `time`, through crashes: the time to wake is recorded, and a resumed run waits for what is left.
 ///
-/// It blocks the thread; [`future::sleep`](crate::future::sleep) does not. Outside a run, and in a step, it is a plain sleep.
+/// It blocks the thread; [`future::sleep`](crate::future::sleep) does not. Outside a run, and in a step, it
+/// is a plain sleep.
 ///
 /// # Examples
 /// ```
@@ -103,7 +104,8 @@ async fn wait(until: Until, caller: &'static Location<'static>) {
     end(call, wake);
 }
 
-/// The time to wake, and the operation that holds its position until then; none outside the body of a workflow.
+/// The time to wake, and the operation that holds its position until then; none outside the body of a
+/// workflow.
 fn begin(
     ambient: &Ambient,
     until: Until,

@@ -97,7 +97,8 @@ pub struct RunRecord {
     pub input: String,
     /// The value, as JSON, once completed.
     pub output: Option<String>,
-    /// The error once failed (JSON), the fault once halted (text), the message of the panic that interrupted it (text).
+    /// The error once failed (JSON), the fault once halted (text), the message of the panic that interrupted
+    /// it (text).
     pub error: Option<String>,
     /// When it was first started.
     pub created: Timestamp,
@@ -131,7 +132,8 @@ pub struct StepRecord {
     pub name: String,
     /// What it is.
     pub kind: Kind,
-    /// The construct whose branch it stands in (`join`, or the name of an inline child); `None` in the root scope.
+    /// The construct whose branch it stands in (`join`, or the name of an inline child); `None` in the root
+    /// scope.
     pub scope: Option<String>,
     /// How it ended.
     pub status: StepStatus,
@@ -167,7 +169,8 @@ impl StepRecord {
 /// A change of the store.
 #[derive(Debug, Clone)]
 pub enum Op {
-    /// Inserts a run that is owned from the start, unless the id is taken. [`Answer::Started`] or [`Answer::Exists`].
+    /// Inserts a run that is owned from the start, unless the id is taken. [`Answer::Started`] or
+    /// [`Answer::Exists`].
     Start(Start),
     /// Takes a run up, if its epoch is still `expected`. [`Answer::Claimed`] or [`Answer::Lost`].
     Claim(Claim),
@@ -179,7 +182,8 @@ pub enum Op {
     Release(Release),
     /// Drops a position and all after it, and re-opens the run. [`Answer::Dropped`] or [`Answer::Lost`].
     Rewind(Rewind),
-    /// Forgets a run. [`Answer::Done`], [`Answer::Lost`] if its epoch is not `expected`, also when there is no such run.
+    /// Forgets a run. [`Answer::Done`], [`Answer::Lost`] if its epoch is not `expected`, also when there is
+    /// no such run.
     Reset(Reset),
 }
 
@@ -276,7 +280,8 @@ pub struct Rewind {
     pub id: WorkflowId,
     /// The epoch that the caller has read.
     pub expected: Epoch,
-    /// The first position to drop. The inline children that it lies in are dropped too: their results rest on it.
+    /// The first position to drop. The inline children that it lies in are dropped too: their results rest
+    /// on it.
     pub from: Position,
     /// When.
     pub at: Timestamp,
@@ -327,7 +332,8 @@ pub trait StepReader: Send {
     /// The run with this id.
     fn run(&mut self, id: &WorkflowId) -> Result<Option<RunRecord>, StoreError>;
 
-    /// At most `limit` runs in the order of their ids, from after `after`; a row that cannot be read stands as its error.
+    /// At most `limit` runs in the order of their ids, from after `after`; a row that cannot be read stands
+    /// as its error.
     fn runs(
         &mut self,
         after: Option<&str>,
@@ -342,7 +348,8 @@ pub trait StepReader: Send {
         limit: u32,
     ) -> Result<Vec<StepRecord>, StoreError>;
 
-    /// Whether `owner` still lives. Needs no clock: `true` while it holds its lock, whatever state its process is in.
+    /// Whether `owner` still lives. Needs no clock: `true` while it holds its lock, whatever state its
+    /// process is in.
     fn lives(&mut self, owner: &OwnerId) -> Result<bool, StoreError>;
 }
 
@@ -362,7 +369,8 @@ pub struct CorruptRow {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The store could not do it now (full disk, I/O error, locked); nothing was committed, and a later try can succeed.
+    /// The store could not do it now (full disk, I/O error, locked); nothing was committed, and a later try
+    /// can succeed.
     #[error("the store could not {action}: {reason}; nothing was committed")]
     Unavailable {
         /// What was being done, as `commit a batch of 3`.
@@ -370,7 +378,8 @@ pub enum StoreError {
         /// What the database said.
         reason: String,
     },
-    /// The commit failed in a way that does not tell whether it will be there after a restart. The connection was given up.
+    /// The commit failed in a way that does not tell whether it will be there after a restart. The connection
+    /// was given up.
     #[error(
         "the store could not tell whether a commit went through: {reason}; what is recorded is read again on the next call"
     )]

@@ -1,4 +1,5 @@
-//! Values of odd shapes, as the property says: each comes back as it was, or is refused; none comes back changed.
+//! Values of odd shapes, as the property says: each comes back as it was, or is refused; none comes back
+//! changed.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;

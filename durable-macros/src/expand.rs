@@ -1,6 +1,7 @@
 //! From a checked model to tokens: one `emit_*` per piece, each with what it expands to above it.
 //! Nothing here can fail; whatever could be wrong was refused in `model`.
-//! Generated names have mixed-site spans, so that a body cannot see them and no lint takes them for the user's.
+//! Generated names have mixed-site spans, so that a body cannot see them and no lint takes them for the
+//! user's.
 
 mod step;
 mod workflow;
@@ -100,8 +101,9 @@ pub(super) fn emit_codec(callable: &Callable, checks: &[Check]) -> TokenStream {
 /// ```text
 /// __durable_split.check_can_fail();
 /// ```
-/// or its kin; a timeout asks whether there is an error type, then what it can hold. The method is placed on the
-/// type as its receiver is, because a bound that is not on the receiver's own parameter is reported there.
+/// or its kin; a timeout asks whether there is an error type, then what it can hold. The method is placed on
+/// the type as its receiver is, because a bound that is not on the receiver's own parameter is reported
+/// there.
 fn emit_check(check: Check, split: &Ident, error: &Ident) -> TokenStream {
     let on = |receiver: &Ident, method: &str| {
         let method = Ident::new(method, receiver.span());
@@ -252,8 +254,8 @@ pub(super) fn emit_binding(arg: &Arg) -> Option<TokenStream> {
     (!arg.is_unused()).then(|| quote_spanned!(Span::mixed_site()=> #(#attrs)* let #pattern = #outer;))
 }
 
-/// The name of the argument in `run_durable` and its kin, which use it: the author's, or one by its number for a
-/// pattern and for a name such as `_order`, which says that it is not used.
+/// The name of the argument in `run_durable` and its kin, which use it: the author's, or one by its number
+/// for a pattern and for a name such as `_order`, which says that it is not used.
 pub(super) fn public_name(index: usize, arg: &Arg) -> Ident {
     if arg.outer.to_string().starts_with('_') { local(&format!("arg{index}")) } else { arg.outer.clone() }
 }

@@ -4,9 +4,9 @@
 //! cargo run --example onboarding            # the menu; also `-- run`, `-- crash`, `-- reset`
 //! ```
 //!
-//! Crash it with 2: the process aborts while the laptop is being provisioned and access is set up already. Run it with 1: what was
-//! done is not done again, and the employee's id is the same. The database is `onboarding.db` in the current folder.
-//! `ONBOARDING_SPEED=10` makes it ten times as fast.
+//! Crash it with 2: the process aborts while the laptop is being provisioned and access is set up already.
+//! Run it with 1: what was done is not done again, and the employee's id is the same. The database is
+//! `onboarding.db` in the current folder. `ONBOARDING_SPEED=10` makes it ten times as fast.
 
 mod board;
 
@@ -72,7 +72,8 @@ fn work(step: &str, millis: u64) {
     }
 }
 
-/// Waits until access is set up and recorded, so that the crash shows both: a branch that is kept and one that is not.
+/// Waits until access is set up and recorded, so that the crash shows both: a branch that is kept and one
+/// that is not.
 fn access_is_recorded() -> bool {
     let recorded = |engine: &Engine| {
         engine.steps(RUN).is_ok_and(|steps| steps.iter().any(|step| step.name == "setup_access"))

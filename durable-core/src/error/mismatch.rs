@@ -1,5 +1,5 @@
-//! The errors with two sides: what was recorded and what was found, what ran first and what came between. Each names both,
-//! where they stand in the source, and what to do.
+//! The errors with two sides: what was recorded and what was found, what ran first and what came between.
+//! Each names both, where they stand in the source, and what to do.
 
 use std::fmt;
 use std::time::Duration;

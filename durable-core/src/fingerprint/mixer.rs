@@ -41,8 +41,8 @@ pub(super) enum Kind {
     List = 34,
 }
 
-/// The running hash: each word is added to the state, which is then scrambled by the finalizer of `SplitMix64`
-/// (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
+/// The running hash: each word is added to the state, which is then scrambled by the finalizer of
+/// `SplitMix64` (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
 #[derive(Clone, Copy)]
 pub(super) struct Mixer(pub(super) u64);
 

@@ -20,7 +20,8 @@ pub trait Form: Copy {
     /// The type.
     type Value;
 
-    /// The fingerprint of `value`; one for all values of a type whose values are equal by construction once decoded.
+    /// The fingerprint of `value`; one for all values of a type whose values are equal by construction once
+    /// decoded.
     fn inspect(self, value: &Self::Value) -> Result<Seen, Unstorable>;
 
     /// The JSON of `value`.
@@ -156,7 +157,8 @@ impl StoredFailure {
 }
 
 pub(super) fn write<T: Serialize>(value: &T) -> Result<String, Unstorable> {
-    // The type's own refusals came out of the fingerprint, which goes first: what is left to fail is a map key.
+    // The type's own refusals came out of the fingerprint, which goes first: what is left to fail is a map
+    // key.
     serde_json::to_string(value)
         .map_err(|error| Unstorable::MapKey { type_name: type_name::<T>(), reason: error.to_string() })
 }

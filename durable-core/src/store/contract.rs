@@ -1,5 +1,5 @@
-//! The conformance suite: what `store` promises, asked of every store, and random programs of ops whose answers
-//! and reads must be those of the store in memory, which is the specification.
+//! The conformance suite: what `store` promises, asked of every store, and random programs of ops whose
+//! answers and reads must be those of the store in memory, which is the specification.
 
 use super::memory::MemoryStore;
 use super::sqlite::SqliteStore;

@@ -1,6 +1,7 @@
-//! Opening a database: what a file must be before anything is written to it, and how it comes to the current schema.
-//! The one rule: a file that is refused stays byte for byte what it was, and gets no files beside it. So it is looked at first by a connection
-//! that can neither write nor lock, and `application_id` is in the file itself before its first write-ahead log exists.
+//! Opening a database: what a file must be before anything is written to it, and how it comes to the current
+//! schema. The one rule: a file that is refused stays byte for byte what it was, and gets no files beside it.
+//! So it is looked at first by a connection that can neither write nor lock, and `application_id` is in the
+//! file itself before its first write-ahead log exists.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -115,7 +116,8 @@ pub enum OpenError {
     },
 }
 
-/// Looks at the file at `path`, creates it if there is none, and brings it to the current schema. Its canonical path and a connection that writes.
+/// Looks at the file at `path`, creates it if there is none, and brings it to the current schema. Its
+/// canonical path and a connection that writes.
 pub(super) fn open(path: &Path) -> Result<(PathBuf, Connection), OpenError> {
     if rusqlite::version_number() < SQLITE_VERSION_MIN {
         return Err(OpenError::OldSqlite { found: rusqlite::version() });
@@ -291,8 +293,8 @@ fn immutable_uri(path: &Path) -> String {
     format!("file:{}?immutable=1", escaped.collect::<String>())
 }
 
-/// Applies the migrations that the database lacks. A new one gets its schema with a rollback journal, so that what
-/// tells it as ours is in the file itself before it has a write-ahead log.
+/// Applies the migrations that the database lacks. A new one gets its schema with a rollback journal, so that
+/// what tells it as ours is in the file itself before it has a write-ahead log.
 fn migrate(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
     let failed = |error: rusqlite::Error| failed(path, &error);
     let transaction =

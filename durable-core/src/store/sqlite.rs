@@ -1,6 +1,6 @@
-//! The store in one SQLite file. One batch is one `begin immediate … commit` at `synchronous=EXTRA`; reads have a connection of their own.
-//! After an error from a commit, or from the disk, the connection is not trusted any more: the next batch opens another
-//! one, and believes what it reads only after a checkpoint.
+//! The store in one SQLite file. One batch is one `begin immediate … commit` at `synchronous=EXTRA`; reads
+//! have a connection of their own. After an error from a commit, or from the disk, the connection is not
+//! trusted any more: the next batch opens another one, and believes what it reads only after a checkpoint.
 //! Knows no workflow and no types of the user.
 
 use std::path::{Path, PathBuf};
@@ -274,7 +274,8 @@ fn rewind(connection: &Connection, op: &Rewind) -> Result<Answer, OpError> {
     let mut drop_one = connection.prepare_cached(DROP_ONE)?;
     let mut dropped = 0;
     for bytes in positions {
-        // A position that cannot be read lies after nothing; it goes too, since the run is to go on from what is left.
+        // A position that cannot be read lies after nothing; it goes too, since the run is to go on from what
+        // is left.
         if Position::from_bytes(&bytes).is_none_or(|position| transition::is_rewound(&position, &op.from)) {
             dropped += drop_one.execute(params![op.id.as_str(), bytes])?;
         }

@@ -79,7 +79,8 @@ fn emit_twin(workflow: &Workflow) -> TokenStream {
     }
 }
 
-/// The attributes of the function that its generated companions need too: where it exists, whether docs show it.
+/// The attributes of the function that its generated companions need too: where it exists, whether docs show
+/// it.
 fn shared_attrs(callable: &Callable) -> Vec<&syn::Attribute> {
     let is_hidden = |attr: &syn::Attribute| {
         attr.path().is_ident("doc") && attr.parse_args::<Ident>().is_ok_and(|word| word == "hidden")
@@ -304,7 +305,8 @@ fn emit_into_result(callable: &Callable) -> TokenStream {
 ///     (&&::durable::__private::InputProbe::<Self::Input>::NEW).durable_input()
 /// }
 /// ```
-/// One check per argument, placed on its type; the tuple itself is not checked, so each misfit is reported once.
+/// One check per argument, placed on its type; the tuple itself is not checked, so each misfit is reported
+/// once.
 fn emit_input(callable: &Callable) -> TokenStream {
     let paths = &callable.paths;
     let (codec, probes, probe) = (paths.private("Form"), paths.private("probe"), paths.private("InputProbe"));
@@ -334,7 +336,8 @@ fn emit_input(callable: &Callable) -> TokenStream {
 ///     }
 /// }
 /// ```
-/// An `async fn` implements `AsyncWorkflow`, whose `call` returns `impl Future<Output = Self::Returned> + Send`.
+/// An `async fn` implements `AsyncWorkflow`, whose `call` returns `impl Future<Output = Self::Returned> +
+/// Send`.
 fn emit_call_impl(workflow: &Workflow) -> TokenStream {
     let Workflow { callable, twin, .. } = workflow;
     let (name, input) = (&callable.sig.ident, local("input"));
