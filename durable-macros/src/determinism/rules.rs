@@ -95,10 +95,13 @@ const RULES: &[Rule] = &[
         family: Family::Thread,
         reason: "a replay would wait again from the start",
         instead: "use `durable::sleep`, which records when it ends",
+        names: &["thread::sleep", "thread::sleep_ms", "thread::park_timeout"],
+    },
+    Rule {
+        family: Family::Thread,
+        reason: "a replay would wait again from the start",
+        instead: "await `durable::future::sleep`, which records when it ends",
         names: &[
-            "thread::sleep",
-            "thread::sleep_ms",
-            "thread::park_timeout",
             "time::interval",
             "time::sleep",
             "time::sleep_until",
