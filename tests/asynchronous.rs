@@ -293,3 +293,23 @@ fn a_step_that_is_moved_to_another_task_ends_the_run_with_both_places() {
     assert!(moved.to_string().contains("fetch"), "{moved}");
     assert!(keys(&engine, "x").is_empty());
 }
+
+#[workflow]
+async fn greedy() -> u32 {
+    let all = durable::future::join_all((0..2).map(|i| async move {
+        turns(100).await;
+        i
+    }));
+    all.await.into_iter().sum()
+}
+
+#[test]
+fn branches_that_yield_let_the_executor_go_on() {
+    let (engine, _, _) = engine();
+    let (run, other) = (greedy::durable("x").on(&engine).run(), async {
+        turns(10).await;
+        None
+    });
+    let first = smol::block_on(smol::future::or(async { Some(run.await.unwrap()) }, other));
+    assert_eq!(first, None, "the other one was done first");
+}

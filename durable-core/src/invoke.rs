@@ -97,7 +97,8 @@ impl<W: SyncWorkflow> RunBuilder<W> {
             Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
                 self.call.run_inside(&scope).unwrap_or_else(|fault| scope.run.unwind(fault))
             }
-            _ => self.call.prepare()?.run(None)?.returned,
+            // A step is no place for a position, but a run can wait for itself from there too.
+            ambient => self.call.prepare()?.run(ambient.run())?.returned,
         };
         W::into_result(returned).map_err(RunError::Failed)
     }
@@ -212,7 +213,7 @@ impl<W: SyncWorkflow> Prepared<W> {
 async fn run_async<W: AsyncWorkflow>(call: Invocation<W>) -> Outcome<W> {
     let returned = match Ambient::current() {
         Ambient::Inside(scope) if !is_unwinding(&scope.run) => run_async_inside(call, scope).await,
-        _ => call.prepare()?.run_async(None).await?.returned,
+        ambient => call.prepare()?.run_async(ambient.run()).await?.returned,
     };
     W::into_result(returned).map_err(RunError::Failed)
 }

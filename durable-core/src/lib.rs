@@ -40,7 +40,7 @@ mod sleep;
 pub mod store;
 mod trace;
 
-pub use crate::clock::{Clock, SystemClock, TestClock, Timestamp};
+pub use crate::clock::{Alarm, Clock, SystemClock, TestClock, Timestamp};
 #[cfg(feature = "sqlite")]
 pub use crate::engine::open;
 pub use crate::engine::{

@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 use crate::args::Args;
 use crate::call::Call;
 use crate::clock::Pause;
-use crate::error::{Error, Overlap};
+use crate::error::Error;
 use crate::failed::{FailureKind, StepFailed};
 use crate::key::Site;
 use crate::memo::{
@@ -24,7 +24,7 @@ use crate::memo::{
     wait_before_retry,
 };
 use crate::outcome::Codec;
-use crate::run::{Ambient, Run};
+use crate::run::Run;
 use crate::scope::Scope;
 use crate::store::Kind;
 use crate::trace;
@@ -204,7 +204,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Ended<C::Returned>>> {
         let run = Arc::clone(attempt.call.run());
-        let polled = match attempt.check_place() {
+        let polled = match attempt.call.ticket.check_here() {
             Ok(()) => self.as_mut().poll_body(&mut attempt, cx).map(|ended| fault_or(&run, ended)),
             Err(fault) => Poll::Ready(Err(fault)),
         };
@@ -306,15 +306,6 @@ impl Attempt {
         self.span = trace::step_span(&run.id, spec.name, &self.call.key, self.number, false);
         let clock = Arc::clone(&run.settings.clock);
         self.timeout = spec.timeout_ms.map(|ms| Pause::new(clock, Duration::from_millis(ms)));
-    }
-
-    /// An operation belongs to the scope that it began in, whoever polls it.
-    fn check_place(&self) -> Result<(), Error> {
-        let scope = &self.call.ticket.scope;
-        match Ambient::current() {
-            Ambient::Inside(here) if Arc::ptr_eq(&here, scope) => Ok(()),
-            _ => Err(scope.unstructured(&self.call.ticket.what, &self.call.ticket.what, Overlap::Moved)),
-        }
     }
 
     /// Polls the body; its panic, and an attempt that takes too long, are failures.

@@ -1,7 +1,9 @@
 //! The durable sleep: the time to wake is recorded before anyone waits for it, and a resumed run waits for
 //! what is left. Knows no executor: a future that sleeps is woken by the engine's clock.
 
+use std::future::poll_fn;
 use std::panic::Location;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -95,11 +97,16 @@ async fn wait(until: Until, caller: &'static Location<'static>) {
     let clock = ambient.clock();
     let (call, wake) = match begin(&ambient, until, caller) {
         Ok(begun) => begun,
-        Err((run, fault)) => std::future::poll_fn(|_| run.suspend(fault.clone())).await,
+        Err((run, fault)) => poll_fn(|_| run.suspend(fault.clone())).await,
     };
     drop(ambient);
     while let Some(pause) = next_pause(&*clock, wake) {
-        Pause::new(Arc::clone(&clock), pause).await;
+        let mut pause = Pause::new(Arc::clone(&clock), pause);
+        poll_fn(|cx| match call.as_ref().map(|call| (call, call.ticket.check_here())) {
+            Some((call, Err(fault))) => call.run().suspend(fault),
+            _ => Pin::new(&mut pause).poll(cx),
+        })
+        .await;
     }
     end(call, wake);
 }

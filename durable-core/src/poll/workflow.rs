@@ -72,6 +72,11 @@ impl<C: Codec, F: Future<Output = C::Returned>> Future for WorkflowFuture<C, F> 
         {
             return ended.into_poll();
         }
+        if let Body::Child(call, _) = &self.stage
+            && let Err(fault) = call.ticket.check_here()
+        {
+            return Arc::clone(call.run()).suspend(fault);
+        }
         let mut this = self.project();
         let returned = {
             let _inside = this.stage.scope().map(|scope| Ambient::Inside(scope).enter());
