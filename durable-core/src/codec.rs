@@ -57,60 +57,74 @@ pub trait InputCodec: Copy {
     fn decode(self, json: &str) -> Result<(Self::Input, u64), Undecodable>;
 }
 
-/// How a value is stored, by its tag.
-pub trait Store<T>: Copy {
+/// How a value is stored, by its tag. A codec names the tag alone: were the value's type a parameter too, the compiler would
+/// have to prove the lifetimes in both the same, which it cannot do for a future that must be `Send`.
+pub trait Store: Copy {
     #[doc(hidden)]
-    fn settle(value: T, bytes_max: usize) -> Result<(String, T), Refusal>;
+    type Value;
     #[doc(hidden)]
-    fn read(json: &str) -> Result<T, Undecodable>;
+    fn settle(value: Self::Value, bytes_max: usize) -> Result<(String, Self::Value), Refusal>;
+    #[doc(hidden)]
+    fn read(json: &str) -> Result<Self::Value, Undecodable>;
 }
 
 /// How an error is stored, by its tag.
-pub trait StoreError<E>: Copy {
+pub trait StoreError: Copy {
     #[doc(hidden)]
-    fn settle(step: &str, error: E, bytes_max: usize) -> Result<(String, E), Refusal>;
+    type Error;
+    #[doc(hidden)]
+    fn settle(step: &str, error: Self::Error, bytes_max: usize) -> Result<(String, Self::Error), Refusal>;
     #[doc(hidden)]
     fn settle_failed(
         failed: StepFailed,
         bytes_max: usize,
-    ) -> Result<(String, Result<E, StepFailed>), Refusal>;
+    ) -> Result<(String, Result<Self::Error, StepFailed>), Refusal>;
     #[doc(hidden)]
-    fn read(json: &str) -> Result<E, Undecodable>;
+    fn read(json: &str) -> Result<Self::Error, Undecodable>;
     #[doc(hidden)]
-    fn fail(failed: StepFailed) -> Result<E, StepFailed>;
+    fn fail(failed: StepFailed) -> Result<Self::Error, StepFailed>;
 }
 
-impl<T, V: Store<T>> Codec for ValCodec<T, V> {
-    type Returned = T;
+impl<V: Store> Codec for ValCodec<V> {
+    type Returned = V::Value;
 
-    fn settle(self, _step: &str, returned: T, bytes_max: usize) -> Result<(Encoded, T), Refusal> {
+    fn settle(
+        self,
+        _step: &str,
+        returned: V::Value,
+        bytes_max: usize,
+    ) -> Result<(Encoded, V::Value), Refusal> {
         let (json, returned) = V::settle(returned, bytes_max)?;
         Ok((Encoded { status: StepStatus::Completed, json }, returned))
     }
 
-    fn settle_failed(self, failed: StepFailed, bytes_max: usize) -> Result<SettledFailure<T>, Refusal> {
+    fn settle_failed(
+        self,
+        failed: StepFailed,
+        bytes_max: usize,
+    ) -> Result<SettledFailure<V::Value>, Refusal> {
         let json = seal(&failed, bytes_max)?;
         Ok((Encoded { status: StepStatus::Failed, json }, Err(failed)))
     }
 
-    fn decode(self, status: StepStatus, json: &str) -> Result<T, Undecodable> {
+    fn decode(self, status: StepStatus, json: &str) -> Result<V::Value, Undecodable> {
         match (status, unseal(json)) {
             (StepStatus::Failed, Some(failed)) => Err(Undecodable::Failed(failed)),
             _ => V::read(json),
         }
     }
 
-    fn is_failure(self, _returned: &T) -> bool {
+    fn is_failure(self, _returned: &V::Value) -> bool {
         false
     }
 
-    fn fail(self, failed: StepFailed) -> Result<T, StepFailed> {
+    fn fail(self, failed: StepFailed) -> Result<V::Value, StepFailed> {
         Err(failed)
     }
 }
 
-impl<T, E, V: Store<T>, F: StoreError<E>> Codec for ResCodec<T, E, V, F> {
-    type Returned = Result<T, E>;
+impl<V: Store, F: StoreError> Codec for ResCodec<V, F> {
+    type Returned = Result<V::Value, F::Error>;
 
     fn settle(
         self,
@@ -155,7 +169,9 @@ impl<T, E, V: Store<T>, F: StoreError<E>> Codec for ResCodec<T, E, V, F> {
     }
 }
 
-impl<T: Serialize + DeserializeOwned> Store<T> for Json<T> {
+impl<T: Serialize + DeserializeOwned> Store for Json<T> {
+    type Value = T;
+
     fn settle(value: T, bytes_max: usize) -> Result<(String, T), Refusal> {
         round_trip(&value, bytes_max).map(|(json, value, _)| (json, value))
     }
@@ -165,9 +181,11 @@ impl<T: Serialize + DeserializeOwned> Store<T> for Json<T> {
     }
 }
 
-impl<E: Serialize + DeserializeOwned> StoreError<E> for Json<E> {
+impl<E: Serialize + DeserializeOwned> StoreError for Json<E> {
+    type Error = E;
+
     fn settle(_step: &str, error: E, bytes_max: usize) -> Result<(String, E), Refusal> {
-        <Self as Store<E>>::settle(error, bytes_max)
+        <Self as Store>::settle(error, bytes_max)
     }
 
     fn settle_failed(
@@ -186,16 +204,18 @@ impl<E: Serialize + DeserializeOwned> StoreError<E> for Json<E> {
     }
 }
 
-impl<E: Serialize + DeserializeOwned + From<StepFailed>> StoreError<E> for JsonOrFailed<E> {
+impl<E: Serialize + DeserializeOwned + From<StepFailed>> StoreError for JsonOrFailed<E> {
+    type Error = E;
+
     fn settle(_step: &str, error: E, bytes_max: usize) -> Result<(String, E), Refusal> {
-        <Json<E> as Store<E>>::settle(error, bytes_max)
+        <Json<E> as Store>::settle(error, bytes_max)
     }
 
     fn settle_failed(
         failed: StepFailed,
         bytes_max: usize,
     ) -> Result<(String, Result<E, StepFailed>), Refusal> {
-        let (json, error) = <Json<E> as Store<E>>::settle(failed.into(), bytes_max)?;
+        let (json, error) = <Json<E> as Store>::settle(failed.into(), bytes_max)?;
         Ok((json, Ok(error)))
     }
 
@@ -208,7 +228,9 @@ impl<E: Serialize + DeserializeOwned + From<StepFailed>> StoreError<E> for JsonO
     }
 }
 
-impl<E: From<StepFailed> + Display> StoreError<E> for Message<E> {
+impl<E: From<StepFailed> + Display> StoreError for Message<E> {
+    type Error = E;
+
     fn settle(step: &str, error: E, bytes_max: usize) -> Result<(String, E), Refusal> {
         // The alternate form of `anyhow::Error` is the whole chain of causes.
         let failed = StepFailed::new(FailureKind::Error, step, format!("{error:#}"), 0);
@@ -240,7 +262,9 @@ fn unreadable<T>() -> Undecodable {
     Undecodable::Json { type_name: std::any::type_name::<T>(), reason: "it is not a serde type".to_owned() }
 }
 
-impl<T> Store<T> for Unstorable<T> {
+impl<T> Store for Unstorable<T> {
+    type Value = T;
+
     fn settle(_value: T, _bytes_max: usize) -> Result<(String, T), Refusal> {
         Err(refusal::<T>())
     }
@@ -250,7 +274,9 @@ impl<T> Store<T> for Unstorable<T> {
     }
 }
 
-impl<E> StoreError<E> for Unstorable<E> {
+impl<E> StoreError for Unstorable<E> {
+    type Error = E;
+
     fn settle(_step: &str, _error: E, _bytes_max: usize) -> Result<(String, E), Refusal> {
         Err(refusal::<E>())
     }

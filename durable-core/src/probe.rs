@@ -209,9 +209,9 @@ tags! {
     /// It cannot be stored; the check that follows is a compile error.
     Unstorable<T>;
     /// The codec of a value.
-    ValCodec<T, V>;
+    ValCodec<V>;
     /// The codec of a value or an error.
-    ResCodec<T, E, V, F>;
+    ResCodec<V, F>;
 }
 
 /// The error of a return type that has none.
@@ -320,7 +320,7 @@ impl<T> Val<T> {
     }
 
     /// The codec.
-    pub fn codec<V, F>(self, _value: V, _error: F) -> ValCodec<T, V> {
+    pub fn codec<V, F>(self, _value: V, _error: F) -> ValCodec<V> {
         ValCodec::NEW
     }
 
@@ -359,7 +359,7 @@ impl<T, E> Res<T, E> {
     }
 
     /// The codec.
-    pub fn codec<V, F>(self, _value: V, _error: F) -> ResCodec<T, E, V, F> {
+    pub fn codec<V, F>(self, _value: V, _error: F) -> ResCodec<V, F> {
         ResCodec::NEW
     }
 
