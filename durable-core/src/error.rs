@@ -64,9 +64,7 @@ pub enum Error {
     #[error(transparent)]
     Unstructured(Box<Unstructured>),
     /// A step returned a value that would not come back from the store as it is.
-    #[error(
-        "step `{step}` of workflow {workflow:?} ({site}) returned a value that cannot be stored: {source}; nothing was recorded"
-    )]
+    #[error("step `{step}` of workflow {workflow:?} ({site}) failed: {source}; nothing was recorded")]
     Unstorable {
         /// The run.
         workflow: WorkflowId,
@@ -80,8 +78,8 @@ pub enum Error {
     },
     /// What was recorded cannot be read as the type that the running program has there.
     #[error(
-        "what is recorded for `{step}` of workflow {workflow:?} ({site}) cannot be read: {source}; run the build that \
-         recorded it, make the type read it, or drop it with `Engine::rewind`"
+        "step `{step}` of workflow {workflow:?} ({site}) cannot be replayed: {source}; or run the build that recorded it, or \
+         drop it with `Engine::rewind`"
     )]
     Undecodable {
         /// The run.
@@ -95,9 +93,7 @@ pub enum Error {
         source: Arc<Undecodable>,
     },
     /// The arguments of a run cannot be stored.
-    #[error(
-        "the arguments of workflow `{name}` ({site}) cannot be stored: {source}; {workflow:?} was not started"
-    )]
+    #[error("workflow {workflow:?} was not started: the arguments of `{name}` ({site}): {source}")]
     UnstorableInput {
         /// The run.
         workflow: WorkflowId,

@@ -2,8 +2,8 @@
 //! The body is not parsed: rustc reads it once, and reports a mistake in it once, where it is.
 //! Knows no rule about what a step or a workflow may be.
 
-use proc_macro2::{Delimiter, Group, TokenStream};
-use syn::parse::{Parse, ParseStream, Parser as _};
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use syn::parse::{ParseStream, Parser as _};
 use syn::{AttrStyle, Attribute, Signature, Token, Visibility};
 
 /// A function, method or trait method, with a body or without.
@@ -52,8 +52,19 @@ fn parse_body(input: ParseStream<'_>) -> syn::Result<Option<Group>> {
     if input.parse::<Option<Token![;]>>()?.is_some() {
         return Ok(None);
     }
-    let body = Group::parse(input)?;
-    if body.delimiter() == Delimiter::Brace { Ok(Some(body)) } else { Err(input.error("expected a body")) }
+    let at = input.span();
+    let body = braces(input.parse()?).ok_or_else(|| syn::Error::new(at, "expected a body"))?;
+    Ok(Some(body))
+}
+
+/// The braces, without the invisible delimiters that a `$body:block` of a `macro_rules!` puts around them.
+fn braces(tree: TokenTree) -> Option<Group> {
+    let TokenTree::Group(group) = tree else { return None };
+    match group.delimiter() {
+        Delimiter::Brace => Some(group),
+        Delimiter::None => group.stream().into_iter().next().and_then(braces),
+        Delimiter::Parenthesis | Delimiter::Bracket => None,
+    }
 }
 
 /// Moves `#![allow(…)]` from the start of a body to the function: a closure's body cannot hold it.
