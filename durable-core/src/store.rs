@@ -18,6 +18,8 @@ use crate::clock::Timestamp;
 use crate::key::{Position, StepKey, WorkflowId};
 
 pub(crate) mod commit;
+#[cfg(test)]
+mod contract;
 pub mod memory;
 #[cfg(feature = "sqlite")]
 mod row;

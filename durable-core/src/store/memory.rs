@@ -68,9 +68,9 @@ impl Tables {
         }
     }
 
-    fn next_epoch(&mut self) -> Epoch {
-        self.epoch += 1;
-        Epoch(self.epoch)
+    /// The epoch for the next op that needs one. It is given out only by an op that changes something, as in every store.
+    fn next_epoch(&self) -> Epoch {
+        Epoch(self.epoch + 1)
     }
 
     /// The run with this id, while its epoch is `epoch`.
@@ -82,19 +82,21 @@ impl Tables {
         if let Some(run) = self.workflows.get(&start.id) {
             return transition::restart(run, start);
         }
-        let epoch = self.next_epoch();
-        self.workflows.insert(start.id.clone(), transition::start(start, epoch));
-        Answer::Started(epoch)
+        let next = self.next_epoch();
+        self.workflows.insert(start.id.clone(), transition::start(start, next));
+        self.epoch = next.0;
+        Answer::Started(next)
     }
 
     fn claim(&mut self, claim: &Claim) -> Answer {
-        let epoch = self.next_epoch();
+        let next = self.next_epoch();
         let Some(run) = self.at(&claim.id, claim.expected) else { return Answer::Lost };
-        transition::claim(run, claim, epoch);
+        transition::claim(run, claim, next);
+        self.epoch = next.0;
         if let Some(steps) = self.steps.get_mut(&claim.id) {
             steps.retain(|position, _| !claim.drop.contains(position));
         }
-        Answer::Claimed(epoch)
+        Answer::Claimed(next)
     }
 
     fn record(&mut self, record: &Record) -> Answer {
@@ -118,9 +120,10 @@ impl Tables {
     }
 
     fn rewind(&mut self, rewind: &Rewind) -> Answer {
-        let epoch = self.next_epoch();
+        let next = self.next_epoch();
         let Some(run) = self.at(&rewind.id, rewind.expected) else { return Answer::Lost };
-        transition::rewind(run, rewind, epoch);
+        transition::rewind(run, rewind, next);
+        self.epoch = next.0;
         let Some(steps) = self.steps.get_mut(&rewind.id) else { return Answer::Dropped(0) };
         let before = steps.len();
         steps.retain(|position, _| !transition::is_rewound(position, &rewind.from));
