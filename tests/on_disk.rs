@@ -60,7 +60,9 @@ fn a_damaged_row_halts_its_run_and_no_other() {
         two_steps::durable(id).on(&open()).run().unwrap_err();
     }
     let database = rusqlite::Connection::open(&path).unwrap();
-    database.execute("update steps set output = '\"FORGED\"' where workflow_id = 'a' and step_key = 'work_0'", []).unwrap();
+    database
+        .execute("update steps set output = '\"FORGED\"' where workflow_id = 'a' and step_key = 'work_0'", [])
+        .unwrap();
     switches.clear();
     let engine = open();
     let error = two_steps::durable("a").on(&engine).run().unwrap_err();
@@ -76,5 +78,10 @@ fn a_damaged_row_halts_its_run_and_no_other() {
 fn a_folder_that_does_not_exist_is_named() {
     let error = Engine::open("/nowhere/at/all/runs.db").unwrap_err();
     assert!(matches!(error, Error::Open(_)));
-    assert!(error.to_string().starts_with("failed to open the store: the folder of /nowhere/at/all/runs.db cannot be used"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("failed to open the store: the folder of /nowhere/at/all/runs.db cannot be used"),
+        "{error}"
+    );
 }
