@@ -39,7 +39,8 @@ fn go<E>(way: Way, fail: impl FnOnce() -> E) -> Result<u32, E> {
 #[step]
 fn after() {}
 
-/// Tells the log what the workflow sees, then interrupts the run or not. A step came after, so the failure counts as handled.
+/// Tells the log what the workflow sees, then interrupts the run or not. A step came after, so the failure
+/// counts as handled.
 fn saw(what: String) -> String {
     after();
     Log::note(format!("saw {what}"));

@@ -1,6 +1,7 @@
 //! Every form that a step can have: in a workflow it is recorded and does not run again, outside a run and
 //! inside another step
-//! it is a plain call. Each form is a module, each promise a test of it; what ran is counted in the engine's log.
+//! it is a plain call. Each form is a module, each promise a test of it; what ran is counted in the engine's
+//! log.
 
 #![expect(
     clippy::non_minimal_cfg,
@@ -263,7 +264,8 @@ async fn implementors_async(shown: impl Display, twice: impl AsyncFn(u32) -> u32
     format!("{shown} {}", twice(2).await)
 }
 
-// An async closure makes no `Send` future that an `async fn` workflow could be, so this one is only called plainly.
+// An async closure makes no `Send` future that an `async fn` workflow could be, so this one is only called
+// plainly.
 #[test]
 fn an_async_closure_can_be_an_argument() {
     let (engine, log, _) = engine();

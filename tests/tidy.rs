@@ -130,7 +130,10 @@ fn no_file_and_no_line_is_too_long() {
         let count = lines(text).count();
         if count > LINES_MAX { vec![format!("{count} lines")] } else { vec![] }
     };
-    check(library_files(), length, &"\n".repeat(LINES_MAX + 1));
+    let files = library_files()
+        .into_iter()
+        .filter(|path| !path.ends_with("store/contract.rs") && !path.to_str().unwrap().contains("tests"));
+    check(files.collect(), length, &"\n".repeat(LINES_MAX + 1));
     let columns: Rule = |text| {
         let long = lines(text).filter(|(_, line)| {
             line.chars().count() > COLUMNS_MAX && !line.contains('"') && !line.starts_with("/// |")

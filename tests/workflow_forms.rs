@@ -37,7 +37,8 @@ fn end() {
 
 // From none to sixteen arguments.
 
-/// A workflow that returns its arguments, for `fn` and `async fn`: run to an interruption, resumed, and called plainly.
+/// A workflow that returns its arguments, for `fn` and `async fn`: run to an interruption, resumed, and
+/// called plainly.
 macro_rules! arity {
     ($sync:ident, $async:ident, $input:literal, [$($arg:ident = $value:literal),*]) => {
         mod $sync {

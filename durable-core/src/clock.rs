@@ -152,7 +152,8 @@ impl Clock for SystemClock {
     fn wake_after(&self, time: Duration, waker: Waker) -> Alarm {
         static TIMER: OnceLock<Option<Arc<Timer>>> = OnceLock::new();
         let Some(timer) = TIMER.get_or_init(Timer::start) else {
-            // The system gives no thread: the future looks at the clock again and again, which is slow, but right.
+            // The system gives no thread: the future looks at the clock again and again, which is slow, but
+            // right.
             waker.wake();
             return Alarm::rung();
         };

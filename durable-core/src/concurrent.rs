@@ -187,7 +187,8 @@ impl<T: Future> Many<T> {
             Ok(fork) => fork,
             Err((run, fault)) => return run.suspend(fault),
         };
-        // Those that are woken from now on have their turn at the next poll: a branch that wakes itself must let others go on.
+        // Those that are woken from now on have their turn at the next poll: a branch that wakes itself must
+        // let others go on.
         let mut due = self.ready.take(cx.waker());
         loop {
             while self.running < self.limit && !self.panicked && fork.fault().is_none() {

@@ -22,6 +22,8 @@ pub(crate) mod commit;
 mod contract;
 pub mod memory;
 #[cfg(feature = "sqlite")]
+mod refused;
+#[cfg(feature = "sqlite")]
 mod row;
 #[cfg(feature = "sqlite")]
 mod schema;
@@ -30,7 +32,7 @@ pub mod sqlite;
 mod transition;
 
 #[cfg(feature = "sqlite")]
-pub use schema::OpenError;
+pub use refused::OpenError;
 
 /// A number that tells one ownership of a run from every other, ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,7 +11,8 @@ fn own() -> u32 {
 #[test]
 fn a_workflow_of_a_library_runs_under_its_name() {
     let engine = Engine::builder().register::<quadruple>().in_memory();
-    // The library's own `twin` and ours share a name, and the library's is found although nothing here names it.
+    // The library's own `twin` and ours share a name, and the library's is found although nothing here names
+    // it.
     let Err(Error::DuplicateWorkflow { name, first, second }) = engine else { panic!("{engine:?}") };
     assert_eq!(name, "twin");
     let text = Error::DuplicateWorkflow { name, first, second }.to_string();
