@@ -9,8 +9,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::row::{read_run, read_step, run_columns, run_params, step_columns, step_params};
 use super::{
-    Answer, Claim, CorruptRow, Epoch, Finish, Op, OpenError, OwnerId, Record, Release, Reset, Rewind,
-    RunRecord, Start, StepReader, StepRecord, StepStore, StoreError, schema, transition,
+    Answer, Claim, CorruptRow, Epoch, Finish, Op, OpenError, OwnerId, Ownership, Record, Release, Reset,
+    Rewind, RunRecord, Start, StepReader, StepRecord, StepStore, StoreError, schema, transition,
 };
 use crate::key::{Position, WorkflowId};
 use crate::owner::{Owner, Owners};
@@ -303,6 +303,8 @@ struct SqliteReader {
     owners: Owners,
 }
 
+const OWNERSHIP: &str = "select epoch, owner from workflows where id = ?1";
+
 const RUNS: &str = concat!("select ", run_columns!(), " from workflows where id > ?1 order by id limit ?2");
 
 const STEPS: &str = concat!(
@@ -314,6 +316,15 @@ const STEPS: &str = concat!(
 impl StepReader for SqliteReader {
     fn run(&mut self, id: &WorkflowId) -> Result<Option<RunRecord>, StoreError> {
         load(&self.connection, id).map_err(|error| failed_read("a run", error))
+    }
+
+    fn ownership(&mut self, id: &WorkflowId) -> Result<Option<Ownership>, StoreError> {
+        let read = |row: &rusqlite::Row<'_>| {
+            let owner: Option<String> = row.get(1)?;
+            Ok(Ownership { epoch: Epoch(row.get(0)?), owner: owner.map(|owner| OwnerId(owner.into())) })
+        };
+        let rows = || self.connection.prepare_cached(OWNERSHIP)?.query_row([id.as_str()], read).optional();
+        rows().map_err(|error| unavailable("read who owns a run", &error))
     }
 
     fn runs(
