@@ -68,8 +68,18 @@ impl SqliteStore {
 /// What is read after a failed commit counts only once it has been checkpointed (PROMISES, P8).
 fn reconnect(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = schema::connect(path)?;
-    connection.query_row("pragma wal_checkpoint(full)", [], |row| row.get::<_, i64>(0)).map(|_busy| ())?;
+    checkpoint(&connection)?;
     Ok(connection)
+}
+
+/// Moves the whole log into the file and syncs both. SQLite reports one that readers or writers held up as a success with a mark.
+fn checkpoint(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let held_up: bool = connection.query_row("pragma wal_checkpoint(full)", [], |row| row.get(0))?;
+    if held_up {
+        let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        return Err(rusqlite::Error::SqliteFailure(busy, None));
+    }
+    Ok(())
 }
 
 impl StepStore for SqliteStore {
@@ -134,8 +144,13 @@ fn is_harmless(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
+/// What an error means after which nothing is committed.
 fn unavailable(action: &str, error: &rusqlite::Error) -> StoreError {
-    StoreError::Unavailable { action: action.to_owned(), reason: error.to_string() }
+    let reason = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Fatal { reason },
+        _ => StoreError::Unavailable { action: action.to_owned(), reason },
+    }
 }
 
 enum OpError {
@@ -370,3 +385,6 @@ fn failed_read(what: &str, error: OpError) -> StoreError {
         OpError::Sqlite(error) => unavailable(&format!("read {what}"), &error),
     }
 }
+
+#[cfg(test)]
+mod tests;
