@@ -432,3 +432,53 @@ fn all_files_are_for_their_user_alone() {
     let engine = open(&path).unwrap();
     assert_eq!(engine.run("a").unwrap().unwrap().output.as_deref(), Some("2"));
 }
+
+/// Whether this user may write where the mode says that nobody may, as root may.
+fn ignores_modes(folder: &Path) -> bool {
+    let probe = folder.join("probe");
+    let wrote = fs::write(&probe, "").is_ok();
+    wrote && fs::remove_file(probe).is_ok()
+}
+
+/// Shows nothing under root, for whom no folder is read-only.
+#[test]
+fn a_folder_that_is_read_only_is_refused() {
+    let (folder, path) = database();
+    let mode = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o500);
+    if !ignores_modes(folder.path()) {
+        for path in [&path, &folder.path().join("new.db")] {
+            let error = refused(path);
+            assert!(matches!(*error, OpenError::Failed { .. } | OpenError::ReadOnly { .. }), "{error}");
+        }
+    }
+    mode(0o700);
+    check_opens(&path);
+}
+
+/// The header and the schema are whole, so the file is opened; what cannot be read is an error, and no other
+/// value.
+#[test]
+fn a_page_of_garbage_is_told_when_it_is_read() {
+    let (_folder, path) = database();
+    let root = |table: &str| {
+        let select = "select rootpage from sqlite_schema where name = ?1";
+        let other = rusqlite::Connection::open(&path).unwrap();
+        other.query_row(select, [table], |row| row.get::<_, u16>(0)).map(usize::from).unwrap()
+    };
+    let whole = fs::read(&path).unwrap();
+    for (table, text) in [
+        ("workflows", "workflow \"a\" stopped: the store cannot be used: database disk image is malformed"),
+        ("epochs", "workflow \"new\" stopped: the store cannot be used: database disk image is malformed"),
+    ] {
+        let (mut rotten, page) = (whole.clone(), root(table));
+        rotten[(page - 1) * 4_096..page * 4_096].fill(0xa5);
+        fs::write(&path, rotten).unwrap();
+        let engine = open(&path).unwrap();
+        let id = if table == "workflows" { "a" } else { "new" };
+        assert_eq!(doubled::durable(id, 21).on(&engine).run().unwrap_err().to_string(), text);
+        drop(engine);
+        fs::write(&path, &whole).unwrap();
+    }
+    check_opens(&path);
+}

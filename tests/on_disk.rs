@@ -86,3 +86,18 @@ fn a_folder_that_does_not_exist_is_named() {
         "{error}"
     );
 }
+
+#[test]
+fn a_run_whose_own_row_is_damaged_can_be_reset() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let (log, switches) = (Log::default(), Switches::default());
+    let engine = support::builder(&log, &switches).open(&path).unwrap();
+    two_steps::durable("a").on(&engine).run().unwrap();
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.execute("update workflows set status = 'FAILED'", []).unwrap();
+    let error = two_steps::durable("a").on(&engine).run().unwrap_err();
+    assert!(error.to_string().contains("the row \"a\" of table workflows cannot be read"), "{error}");
+    assert!(engine.reset("a").unwrap());
+    assert_eq!(two_steps::durable("a").on(&engine).run().unwrap(), "FIRSTSECOND");
+}

@@ -19,7 +19,9 @@ use crate::key::WorkflowId;
 use crate::registry::{Registration, Workflow, check_names};
 use crate::run::Ambient;
 use crate::store::memory::MemoryStore;
-use crate::store::{Answer, Op, Reset, Rewind, RunRecord, StepRecord, StepStore, StoreError};
+use crate::store::{
+    Answer, Epoch, Op, Ownership, Reset, Rewind, RunRecord, StepRecord, StepStore, StoreError,
+};
 
 /// The most steps that one run records, unless [`Builder::steps_max`] says otherwise.
 pub const STEPS_MAX: u32 = 1_000_000;
@@ -90,13 +92,14 @@ impl Engine {
         self.core.reader().steps(&id, None, u32::MAX).map_err(|source| Error::store(&id, source))
     }
 
-    /// Forgets a run with all its steps, in one transaction. Whether there was one.
+    /// Forgets a run with all its steps, in one transaction, also one whose rows cannot be read. Whether
+    /// there was one.
     ///
     /// # Errors
     /// [`Error::Live`] while the run is being executed, here or by another process.
     pub fn reset(&self, id: impl AsRef<str>) -> Result<bool, Error> {
         let id = WorkflowId::new(id)?;
-        self.change(&id, |run| Ok(Op::Reset(Reset { id: id.clone(), expected: run.epoch })))
+        self.change(&id, |expected| Ok(Op::Reset(Reset { id: id.clone(), expected })))
             .map(|answer| answer.is_some())
     }
 
@@ -109,11 +112,11 @@ impl Engine {
     pub fn rewind(&self, id: impl AsRef<str>, key: &str) -> Result<u64, Error> {
         let id = WorkflowId::new(id)?;
         let at = self.settings.clock.now();
-        let answer = self.change(&id, |run| {
+        let answer = self.change(&id, |expected| {
             let step = self.steps(&id)?.into_iter().find(|step| step.key().as_str() == key);
             let step =
                 step.ok_or_else(|| Error::UnknownStep { workflow: id.clone(), step: key.to_owned() })?;
-            Ok(Op::Rewind(Rewind { id: id.clone(), expected: run.epoch, from: step.position, at }))
+            Ok(Op::Rewind(Rewind { id: id.clone(), expected, from: step.position, at }))
         })?;
         match answer {
             Some(Answer::Dropped(steps)) => Ok(steps),
@@ -155,17 +158,18 @@ impl Engine {
     fn change(
         &self,
         id: &WorkflowId,
-        make: impl Fn(&RunRecord) -> Result<Op, Error>,
+        make: impl Fn(Epoch) -> Result<Op, Error>,
     ) -> Result<Option<Answer>, Error> {
         self.core.check_process()?;
         let live = || Error::Live { workflow: id.clone() };
         let _reserved = self.core.reserve(id).map_err(|_| live())?;
         loop {
-            let Some(run) = self.run(id)? else { return Ok(None) };
-            if is_live(&self.core, &run)? {
+            let ownership = self.core.reader().ownership(id).map_err(|source| Error::store(id, source))?;
+            let Some(Ownership { epoch, owner }) = ownership else { return Ok(None) };
+            if is_live(&self.core, id, owner.as_ref())? {
                 return Err(live());
             }
-            match self.core.commits.commit(make(&run)?).map_err(|source| Error::store(id, source))? {
+            match self.core.commits.commit(make(epoch)?).map_err(|source| Error::store(id, source))? {
                 // Another process was faster: look again.
                 Answer::Lost => {}
                 answer => return Ok(Some(answer)),

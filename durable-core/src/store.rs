@@ -48,6 +48,15 @@ impl fmt::Display for OwnerId {
     }
 }
 
+/// Who owns a run, and by which ownership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ownership {
+    /// The current ownership.
+    pub epoch: Epoch,
+    /// Who runs it, if anyone does or did when it died.
+    pub owner: Option<OwnerId>,
+}
+
 /// The stored state of a run, as the `status` column of `workflows` holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -333,6 +342,9 @@ pub trait StepStore: Send {
 pub trait StepReader: Send {
     /// The run with this id.
     fn run(&mut self, id: &WorkflowId) -> Result<Option<RunRecord>, StoreError>;
+
+    /// Who owns the run with this id. Asks nothing else of its row, so that a damaged run can be forgotten.
+    fn ownership(&mut self, id: &WorkflowId) -> Result<Option<Ownership>, StoreError>;
 
     /// At most `limit` runs in the order of their ids, from after `after`; a row that cannot be read stands
     /// as its error.

@@ -59,6 +59,8 @@ impl Bench {
         for run in self.reader.runs(None, u32::MAX).unwrap() {
             let run = run.unwrap();
             assert_eq!(self.reader.run(&run.id).unwrap().as_ref(), Some(&run));
+            let ownership = self.reader.ownership(&run.id).unwrap().unwrap();
+            assert_eq!((ownership.epoch, &ownership.owner), (run.epoch, &run.owner));
             writeln!(all, "{run:?}").unwrap();
         }
         for id in IDS {
@@ -188,6 +190,7 @@ fn a_started_run_is_owned_and_reads_back_as_it_was_given() {
         assert_eq!((run.created, run.updated, run.recoveries, run.edited), (at(1), at(1), 0, false));
         assert_eq!((run.output, run.error, run.parent), (None, None, None));
         assert_eq!(bench.reader.run(&workflow("b")).unwrap(), None);
+        assert_eq!(bench.reader.ownership(&workflow("b")).unwrap(), None);
     });
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Answer, Claim, CorruptRow, Epoch, Finish, Op, OwnerId, Record, Release, Reset, Rewind, RunRecord, Start,
-    StepReader, StepRecord, StepStore, StoreError, transition,
+    Answer, Claim, CorruptRow, Epoch, Finish, Op, OwnerId, Ownership, Record, Release, Reset, Rewind,
+    RunRecord, Start, StepReader, StepRecord, StepStore, StoreError, transition,
 };
 use crate::draw;
 use crate::key::{Position, WorkflowId};
@@ -150,6 +150,12 @@ struct MemoryReader {
 impl StepReader for MemoryReader {
     fn run(&mut self, id: &WorkflowId) -> Result<Option<RunRecord>, StoreError> {
         Ok(lock(&self.tables).workflows.get(id).cloned())
+    }
+
+    fn ownership(&mut self, id: &WorkflowId) -> Result<Option<Ownership>, StoreError> {
+        let tables = lock(&self.tables);
+        let run = tables.workflows.get(id);
+        Ok(run.map(|run| Ownership { epoch: run.epoch, owner: run.owner.clone() }))
     }
 
     fn runs(
