@@ -6,7 +6,8 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote_spanned};
 
 use super::{
-    Check, emit_args, emit_closure, emit_codec, emit_function, emit_future, emit_site, local, public_name,
+    Check, emit_args, emit_awaited, emit_closure, emit_codec, emit_function, emit_future, emit_site, local,
+    public_name,
 };
 use crate::args::ArgsMode;
 use crate::model::{Callable, Workflow};
@@ -44,9 +45,10 @@ fn emit_call(workflow: &Workflow) -> TokenStream {
     let args = emit_args(callable, ArgsMode::Fingerprint);
     if callable.sig.asyncness.is_some() {
         let (function, future) = (callable.paths.private("workflow_async"), emit_future(callable));
-        quote_spanned! {Span::mixed_site()=>
-            #function(<#twin as #of>::SPEC, <#twin as #of>::codec(), #args, #future).await
-        }
+        let call = quote_spanned! {Span::mixed_site()=>
+            #function(<#twin as #of>::SPEC, <#twin as #of>::codec(), #args, #future)
+        };
+        emit_awaited(callable, &call)
     } else {
         let (function, closure) = (callable.paths.private("workflow"), emit_closure(callable));
         quote_spanned! {Span::mixed_site()=>
