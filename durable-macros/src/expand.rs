@@ -278,8 +278,10 @@ pub(super) fn emit_binding(arg: &Arg) -> Option<TokenStream> {
 
 /// Expands to:
 /// ```text
+/// #[allow(clippy::shadow_reuse, clippy::shadow_same, clippy::shadow_unrelated)]
 /// let order = order;
 /// ```
+/// The author wrote the name once, and is not to be told that it is there twice.
 pub(super) fn emit_rebinding(
     attrs: &TokenStream,
     pattern: &impl ToTokens,
@@ -287,6 +289,7 @@ pub(super) fn emit_rebinding(
 ) -> TokenStream {
     quote_spanned! {Span::mixed_site()=>
         #attrs
+        #[allow(clippy::shadow_reuse, clippy::shadow_same, clippy::shadow_unrelated)]
         let #pattern = #value;
     }
 }

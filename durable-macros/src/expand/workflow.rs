@@ -60,7 +60,7 @@ fn emit_call(workflow: &Workflow) -> TokenStream {
 /// Expands to:
 /// ```text
 /// /// Entry points of the durable workflow `fulfil`.
-/// #[allow(non_camel_case_types)]
+/// #[allow(non_camel_case_types, …)]
 /// pub enum fulfil {}
 /// ```
 fn emit_twin(workflow: &Workflow) -> TokenStream {
@@ -76,7 +76,7 @@ fn emit_twin(workflow: &Workflow) -> TokenStream {
     quote_spanned! {at=>
         #(#attrs)*
         #[doc = #doc]
-        #[allow(non_camel_case_types, clippy::empty_enums)]
+        #[allow(non_camel_case_types, clippy::empty_enums, clippy::exhaustive_enums)]
         #vis enum #twin {}
     }
 }
@@ -91,7 +91,7 @@ fn shared_attrs(callable: &Callable) -> Vec<&syn::Attribute> {
 
 /// Expands to:
 /// ```text
-/// #[allow(dead_code)]
+/// #[allow(dead_code, …)]
 /// impl fulfil {
 ///     /// Runs …
 ///     pub fn run_durable(id: impl AsRef<str>, order: Order) -> Result<Tracking, RunError<OrderError>> {
@@ -117,7 +117,7 @@ fn emit_entries(workflow: &Workflow) -> TokenStream {
     let [run_doc, resume_doc, durable_doc] = entry_docs(callable);
     quote_spanned! {at=>
         #(#attrs)*
-        #[allow(dead_code, clippy::too_many_arguments)]
+        #[allow(dead_code, clippy::impl_trait_in_params, clippy::too_many_arguments)]
         impl #twin {
             #[doc = #run_doc]
             #vis fn run_durable(#id: impl #as_ref<str>, #(#names: #types),*) -> #outcome {
