@@ -11,7 +11,7 @@
 
 mod support;
 
-use std::{io, result};
+use std::io;
 
 use durable::store::RunStatus;
 use durable::{Engine, Error, RunError, step, workflow};
@@ -466,8 +466,12 @@ async fn of_anyhow(n: u32) -> anyhow::Result<u32> {
     Ok(n)
 }
 
+mod spelled {
+    pub(super) use std::result::Result;
+}
+
 #[workflow]
-async fn spelled_out(n: u32) -> result::Result<u32, String> {
+async fn spelled_out(n: u32) -> spelled::Result<u32, String> {
     one_parameter(n)
 }
 

@@ -213,6 +213,29 @@ pub(super) fn emit_future(callable: &Callable) -> TokenStream {
 
 /// Expands to:
 /// ```text
+/// let __call = {
+///     let order = order;
+///     <call>
+/// };
+/// __call.await
+/// ```
+/// Hashing borrows the arguments, and a future keeps what was ever borrowed until its scope ends, although it
+/// is moved on: here that scope ends before the `await`, so that no argument is kept twice.
+pub(super) fn emit_awaited(callable: &Callable, call: &TokenStream) -> TokenStream {
+    let moved = callable.args.iter().filter(|arg| !arg.is_unused()).map(|arg| {
+        let (cfg, name) = (arg.cfg(), &arg.outer);
+        emit_rebinding(&quote_spanned!(Span::mixed_site()=> #(#cfg)*), name, name)
+    });
+    let moved = moved.collect::<Vec<_>>();
+    if moved.is_empty() {
+        return quote_spanned!(Span::mixed_site()=> #call.await);
+    }
+    let name = local("__call");
+    quote_spanned!(Span::mixed_site()=> let #name = { #(#moved)* #call }; #name.await)
+}
+
+/// Expands to:
+/// ```text
 /// if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<Result<T, E>> { return __ret; }
 /// ```
 /// It tells the compiler the type before it reads the body, as a plain function's signature does.
@@ -251,7 +274,26 @@ pub(super) fn emit_typed_body(callable: &Callable) -> TokenStream {
 pub(super) fn emit_binding(arg: &Arg) -> Option<TokenStream> {
     let Arg { attrs, outer, pattern, .. } = arg;
     // A second `let _order` would be reported as one without an effect.
-    (!arg.is_unused()).then(|| quote_spanned!(Span::mixed_site()=> #(#attrs)* let #pattern = #outer;))
+    (!arg.is_unused())
+        .then(|| emit_rebinding(&quote_spanned!(Span::mixed_site()=> #(#attrs)*), pattern, outer))
+}
+
+/// Expands to:
+/// ```text
+/// #[allow(clippy::shadow_reuse, clippy::shadow_same, clippy::shadow_unrelated)]
+/// let order = order;
+/// ```
+/// The author wrote the name once, and is not to be told that it is there twice.
+pub(super) fn emit_rebinding(
+    attrs: &TokenStream,
+    pattern: &impl ToTokens,
+    value: &impl ToTokens,
+) -> TokenStream {
+    quote_spanned! {Span::mixed_site()=>
+        #attrs
+        #[allow(clippy::shadow_reuse, clippy::shadow_same, clippy::shadow_unrelated)]
+        let #pattern = #value;
+    }
 }
 
 /// The name of the argument in `run_durable` and its kin, which use it: the author's, or one by its number

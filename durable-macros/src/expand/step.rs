@@ -7,8 +7,8 @@ use quote::quote_spanned;
 use syn::spanned::Spanned as _;
 
 use super::{
-    Check, emit_args, emit_binding, emit_closure, emit_codec, emit_function, emit_future, emit_pinned_type,
-    emit_site, emit_typed_body, emit_use_attrs,
+    Check, emit_args, emit_awaited, emit_binding, emit_closure, emit_codec, emit_function, emit_future,
+    emit_pinned_type, emit_rebinding, emit_site, emit_typed_body, emit_use_attrs,
 };
 use crate::model::{Arg, Callable, Retry, Step};
 
@@ -39,13 +39,15 @@ fn emit_step(step: &Step) -> TokenStream {
 
 /// Expands to:
 /// ```text
-/// ::durable::__private::step_async(<spec>, <codec>, <args>, <future>).await
+/// ::durable::__private::step_async(<spec>, <codec>, <args>, <future>)
 /// ```
+/// and awaits it.
 fn emit_step_async(step: &Step) -> TokenStream {
     let function = step.callable.paths.private("step_async");
     let (spec, codec, args) = emit_parts(step);
     let future = emit_future(&step.callable);
-    quote_spanned!(Span::mixed_site()=> #function(#spec, #codec, #args, #future).await)
+    let call = quote_spanned!(Span::mixed_site()=> #function(#spec, #codec, #args, #future));
+    emit_awaited(&step.callable, &call)
 }
 
 /// Expands to:
@@ -72,8 +74,9 @@ fn emit_step_retried(step: &Step, retry: &Retry) -> TokenStream {
 /// ::durable::__private::step_async_retried(<spec>, <codec>, <args>, <retry if>, move || {
 ///     let mut url = ::durable::__private::clone_for_each_attempt(&url);
 ///     async move { <pinned type> <typed body> }
-/// }).await
+/// })
 /// ```
+/// and awaits it.
 fn emit_step_async_retried(step: &Step, retry: &Retry) -> TokenStream {
     let callable = &step.callable;
     let function = callable.paths.private("step_async_retried");
@@ -81,9 +84,10 @@ fn emit_step_async_retried(step: &Step, retry: &Retry) -> TokenStream {
     let retry_if = emit_retry_if(callable, retry);
     let copies = callable.args.iter().filter_map(|arg| emit_copy(callable, arg));
     let (pinned, body) = (emit_pinned_type(callable), emit_typed_body(callable));
-    quote_spanned! {Span::mixed_site()=>
-        #function(#spec, #codec, #args, #retry_if, move || { #(#copies)* async move { #pinned #body } }).await
-    }
+    let call = quote_spanned! {Span::mixed_site()=>
+        #function(#spec, #codec, #args, #retry_if, move || { #(#copies)* async move { #pinned #body } })
+    };
+    emit_awaited(callable, &call)
 }
 
 fn emit_parts(step: &Step) -> (TokenStream, TokenStream, TokenStream) {
@@ -120,7 +124,7 @@ fn emit_copy(callable: &Callable, arg: &Arg) -> Option<TokenStream> {
         return emit_binding(arg);
     }
     let (attrs, pattern, copy) = (emit_use_attrs(arg), &arg.pattern, emit_clone(callable, arg));
-    Some(quote_spanned!(Span::mixed_site()=> #attrs let #pattern = #copy;))
+    Some(emit_rebinding(&attrs, pattern, &copy))
 }
 
 fn emit_clone(callable: &Callable, arg: &Arg) -> TokenStream {

@@ -6,7 +6,8 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote_spanned};
 
 use super::{
-    Check, emit_args, emit_closure, emit_codec, emit_function, emit_future, emit_site, local, public_name,
+    Check, emit_args, emit_awaited, emit_closure, emit_codec, emit_function, emit_future, emit_site, local,
+    public_name,
 };
 use crate::args::ArgsMode;
 use crate::model::{Callable, Workflow};
@@ -44,9 +45,10 @@ fn emit_call(workflow: &Workflow) -> TokenStream {
     let args = emit_args(callable, ArgsMode::Fingerprint);
     if callable.sig.asyncness.is_some() {
         let (function, future) = (callable.paths.private("workflow_async"), emit_future(callable));
-        quote_spanned! {Span::mixed_site()=>
-            #function(<#twin as #of>::SPEC, <#twin as #of>::codec(), #args, #future).await
-        }
+        let call = quote_spanned! {Span::mixed_site()=>
+            #function(<#twin as #of>::SPEC, <#twin as #of>::codec(), #args, #future)
+        };
+        emit_awaited(callable, &call)
     } else {
         let (function, closure) = (callable.paths.private("workflow"), emit_closure(callable));
         quote_spanned! {Span::mixed_site()=>
@@ -58,7 +60,7 @@ fn emit_call(workflow: &Workflow) -> TokenStream {
 /// Expands to:
 /// ```text
 /// /// Entry points of the durable workflow `fulfil`.
-/// #[allow(non_camel_case_types)]
+/// #[allow(non_camel_case_types, …)]
 /// pub enum fulfil {}
 /// ```
 fn emit_twin(workflow: &Workflow) -> TokenStream {
@@ -74,7 +76,7 @@ fn emit_twin(workflow: &Workflow) -> TokenStream {
     quote_spanned! {at=>
         #(#attrs)*
         #[doc = #doc]
-        #[allow(non_camel_case_types, clippy::empty_enums)]
+        #[allow(non_camel_case_types, clippy::empty_enums, clippy::exhaustive_enums)]
         #vis enum #twin {}
     }
 }
@@ -90,7 +92,7 @@ fn shared_attrs(callable: &Callable) -> Vec<&syn::Attribute> {
 
 /// Expands to:
 /// ```text
-/// #[allow(dead_code)]
+/// #[allow(dead_code, …)]
 /// impl fulfil {
 ///     /// Runs …
 ///     pub fn run_durable(id: impl AsRef<str>, order: Order) -> Result<Tracking, RunError<OrderError>> {
@@ -116,7 +118,7 @@ fn emit_entries(workflow: &Workflow) -> TokenStream {
     let [run_doc, resume_doc, durable_doc] = entry_docs(callable);
     quote_spanned! {at=>
         #(#attrs)*
-        #[allow(dead_code, clippy::too_many_arguments)]
+        #[allow(dead_code, clippy::impl_trait_in_params, clippy::too_many_arguments)]
         impl #twin {
             #[doc = #run_doc]
             #vis fn run_durable(#id: impl #as_ref<str>, #(#names: #types),*) -> #outcome {
