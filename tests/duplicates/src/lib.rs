@@ -27,7 +27,7 @@ fn check(refused: &Error) {
     let Error::DuplicateWorkflow { name, first, second } = &refused else { panic!("{refused}") };
     assert_eq!(name, "close");
     assert!(first.file.ends_with("duplicates/src/lib.rs") && second.file == first.file, "{refused}");
-    assert_eq!((first.line, second.line), (11, 20), "in the order of the file, whatever the linker's");
+    assert_eq!((first.line, second.line), (12, 21), "in the order of the file, whatever the linker's");
     let (first, second) = (first.to_string(), second.to_string());
     assert_eq!(
         refused.to_string(),
