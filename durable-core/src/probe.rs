@@ -4,14 +4,15 @@
 //! `&&Probe<T>` and `&Probe<T>` the first one whose bounds hold is taken. The macros emit, for a return type `R`:
 //! ```text
 //! use ::durable::__private::probe::*;
-//! let split = (&&Probe::<R>::NEW).split();      // Res<T, E> for a Result, Val<T> otherwise
+//! let split = (&&Probe::<R>::NEW).returned_tag(); // Res<T, E> for a Result, Val<T> otherwise
 //! let ok = (&&split.ok()).ok_tag();             // Json<T>, or Unstorable<T>
 //! let err = (&&&&split.err()).err_tag();        // JsonOrFailed<E>, Json<E>, Message<E>, or Unstorable<E>
 //! ok.check_value();                             // with the span of `T`: the only place where a missing bound is an error
 //! err.check_error();                            // with the span of `E`
 //! split.codec(ok, err)                          // has no bounds of its own, so there is one error per misfit
 //! ```
-//! The tags have no values and no cost.
+//! The tags have no values and no cost. The methods that traits give them have names that no trait of a user has: a second one of the
+//! same name, implemented for every type, would make them ambiguous.
 
 #![expect(clippy::unused_self, reason = "a tag has no value; its methods are asked of its type")]
 
@@ -245,11 +246,11 @@ macro_rules! found_by_method {
 
 found_by_method!(
     /// Finds a `Result`.
-    SplitResult: split, Res<T, E>, [T, E], &Probe<Result<T, E>>
+    SplitResult: returned_tag, Res<T, E>, [T, E], &Probe<Result<T, E>>
 );
 found_by_method!(
     /// Finds anything.
-    SplitValue: split, Val<T>, [T], Probe<T>
+    SplitValue: returned_tag, Val<T>, [T], Probe<T>
 );
 found_by_method!(
     /// Finds a serde value.
@@ -287,11 +288,11 @@ found_by_method!(
 /// Finds an argument that can be hashed.
 pub trait ArgJson {
     /// Hashes it.
-    fn add(&self, sink: &mut ArgsSink);
+    fn add_arg(&self, sink: &mut ArgsSink);
 }
 
 impl<T: Serialize + ?Sized> ArgJson for &ArgProbe<'_, T> {
-    fn add(&self, sink: &mut ArgsSink) {
+    fn add_arg(&self, sink: &mut ArgsSink) {
         sink.add(self.0);
     }
 }
@@ -299,11 +300,11 @@ impl<T: Serialize + ?Sized> ArgJson for &ArgProbe<'_, T> {
 /// Finds any argument.
 pub trait ArgSkipped {
     /// Passes it over.
-    fn add(&self, sink: &mut ArgsSink);
+    fn add_arg(&self, sink: &mut ArgsSink);
 }
 
 impl<T: ?Sized> ArgSkipped for ArgProbe<'_, T> {
-    fn add(&self, sink: &mut ArgsSink) {
+    fn add_arg(&self, sink: &mut ArgsSink) {
         sink.skip();
     }
 }

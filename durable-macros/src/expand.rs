@@ -65,7 +65,7 @@ pub(super) enum Check {
 /// ```text
 /// {
 ///     use ::durable::__private::probe::*;
-///     let __durable_split = (&&::durable::__private::Probe::<Result<Payment, OrderError>>::NEW).split();
+///     let __durable_split = (&&::durable::__private::Probe::<Result<Payment, OrderError>>::NEW).returned_tag();
 ///     let __durable_value = (&&__durable_split.ok()).ok_tag();
 ///     let __durable_error = (&&&&__durable_split.err()).err_tag();
 ///     __durable_value.check_value();
@@ -85,7 +85,7 @@ pub(super) fn emit_codec(callable: &Callable, checks: &[Check]) -> TokenStream {
     quote_spanned! {Span::mixed_site()=>
         {
             use #probes::*;
-            let #split = (&&#probe::<#ty>::NEW).split();
+            let #split = (&&#probe::<#ty>::NEW).returned_tag();
             let #value = (&&#split.ok()).ok_tag();
             let #error = (&&&&#split.err()).err_tag();
             #value.check_value();
@@ -118,7 +118,7 @@ fn emit_check(check: Check, split: &Ident, error: &Ident) -> TokenStream {
 /// ```text
 /// ::durable::__private::args(|__a| {
 ///     use ::durable::__private::probe::*;
-///     (&&::durable::__private::ArgProbe(&order)).add(__a);
+///     (&&::durable::__private::ArgProbe(&order)).add_arg(__a);
 /// })
 /// ```
 /// or `::durable::__private::no_args()`.
@@ -133,14 +133,14 @@ pub(super) fn emit_args(callable: &Callable, mode: ArgsMode) -> TokenStream {
     let sink = local("__a");
     let receiver = callable.receiver.as_ref().map(|receiver| {
         let this = receiver.self_token;
-        quote_spanned!(Span::mixed_site()=> (&&#probe(&#this)).add(#sink);)
+        quote_spanned!(Span::mixed_site()=> (&&#probe(&#this)).add_arg(#sink);)
     });
     let each = callable.args.iter().map(|arg| {
         let (attrs, name) = (emit_use_attrs(arg), &arg.outer);
         if mode == ArgsMode::Record {
             emit_recorded_arg(callable, arg, &sink)
         } else {
-            quote_spanned!(Span::mixed_site()=> #attrs (&&#probe(&#name)).add(#sink);)
+            quote_spanned!(Span::mixed_site()=> #attrs (&&#probe(&#name)).add_arg(#sink);)
         }
     });
     let imports = (receiver.is_some() || mode != ArgsMode::Record)
