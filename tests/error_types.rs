@@ -109,7 +109,6 @@ enum Declined {
     #[error("the card of {holder} was declined")]
     Card { holder: String, code: f64 },
     #[error("no money")]
-    #[allow(dead_code, reason = "an enum of one variant would hide which one was stored")]
     Money,
 }
 
@@ -253,7 +252,7 @@ fn a_serde_enum_with_a_place_for_failures_keeps_its_variants_and_holds_panics() 
 }
 
 fn kind_of_io(error: &io::Error) -> String {
-    let inner = error.get_ref().is_some_and(|inner| inner.is::<StepFailed>());
+    let inner = error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<StepFailed>);
     format!("{:?} {:?} {inner}", error.kind(), error.raw_os_error())
 }
 

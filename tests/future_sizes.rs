@@ -48,8 +48,8 @@ async fn plain_of_children(payload: Vec<u8>) -> usize {
     plain_of_one_step(payload.clone()).await + plain_of_one_step(payload).await
 }
 
-fn size<F: Future>(future: F) -> usize {
-    size_of_val(&future)
+fn size<F: Future>(_: F) -> usize {
+    size_of::<F>()
 }
 
 #[track_caller]

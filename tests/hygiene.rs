@@ -2,12 +2,22 @@
 //! mean is taken by something else. What the functions return is checked, since a captured name could also just change a result.
 
 #![no_implicit_prelude]
+#![expect(
+    dead_code,
+    non_camel_case_types,
+    non_snake_case,
+    unused_imports,
+    unused_macros,
+    clippy::new_ret_no_self,
+    clippy::trivially_copy_pass_by_ref,
+    clippy::wrong_self_convention,
+    reason = "the names only have to be there"
+)]
 
 use ::std::assert_eq;
 use ::std::string::{String, ToString as _};
 
 /// Everything that generated code could mean by a short name.
-#[allow(dead_code, non_snake_case, unused_macros, reason = "the names only have to be there")]
 mod hostile {
     pub(crate) mod core {}
     pub(crate) mod std {}
@@ -43,14 +53,12 @@ mod hostile {
 }
 
 /// Macros of the user win over those of the prelude, and of no path.
-#[allow(unused_macros, reason = "the names only have to be there")]
 mod functions {
     macro_rules! hostile_macros {
         ($($name:ident)+) => { $(macro_rules! $name { ($d:tt) => { compile_error!("captured") }; })+ };
     }
     hostile_macros!(file line panic matches register assert vec format submit);
 
-    #[allow(unused_imports, reason = "the names only have to be there")]
     use super::hostile::*;
 
     #[::durable::step]
@@ -122,7 +130,6 @@ mod fulfilment {
     }
 
     /// A type of the name of the twin, so that the twin has another.
-    #[allow(non_camel_case_types, dead_code, reason = "the names of twins")]
     pub(crate) struct run_durable {}
 
     #[::durable::workflow(entry = Entry)]
@@ -141,7 +148,6 @@ mod fulfilment {
 mod methods {
     macro_rules! everything {
         ($($name:ident)+) => {
-            #[allow(dead_code, reason = "it only has to be there")]
             pub(crate) trait Everything {
                 $(fn $name(&self) -> u8 { 0 })+
             }

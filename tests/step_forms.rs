@@ -1,6 +1,8 @@
 //! Every form that a step can have: in a workflow it is recorded and does not run again, outside a run and inside another step
 //! it is a plain call. Each form is a module, each promise a test of it; what ran is counted in the engine's log.
 
+#![expect(clippy::trivially_copy_pass_by_ref, reason = "references are one of the forms")]
+
 mod support;
 
 use std::borrow::Cow;
@@ -275,7 +277,7 @@ fn opaque(all: &Opaque, own: Opaque) -> u32 {
 form!(arguments_that_cannot_be_stored, "opaque_0", opaque(&Opaque(Rc::new(1)), Opaque(Rc::new(2))) => "3");
 
 #[step]
-fn conditional(a: u32, #[cfg(any())] b: Missing, #[cfg(all())] c: u32) -> u32 {
+fn conditional(a: u32, #[cfg(any())] b: Missing, #[cfg(test)] c: u32) -> u32 {
     ran();
     a + c
 }
@@ -559,7 +561,7 @@ form!(async a_recursive_async_step, "recursive_0", recursive(3) => "3");
 #[step]
 #[must_use]
 #[inline]
-#[cfg(all())]
+#[cfg(test)]
 fn attributes(n: u32) -> u32 {
     ran();
     n
@@ -573,10 +575,10 @@ fn attributes(n: Missing) -> Missing {
 form!(attributes_below, "attributes_0", attributes(1) => "1");
 
 #[must_use]
-#[cfg(all())]
+#[cfg(test)]
 #[step]
 fn attributes_before(n: u32) -> u32 {
-    #![allow(unused_variables)]
+    #![expect(unused_variables, reason = "the attribute is the point")]
     let unused = 1;
     ran();
     n

@@ -1,6 +1,6 @@
 //! Every form that a workflow can have: what it takes, where it is declared, under which names it is called.
 
-#![expect(clippy::too_many_arguments, reason = "a workflow can have sixteen")]
+#![expect(clippy::many_single_char_names, clippy::too_many_arguments, reason = "a workflow can have sixteen")]
 
 mod support;
 
@@ -193,7 +193,7 @@ fn taken_apart(
     Order { items, .. }: Order,
     (a, mut b): (u32, u32),
     [first, ..]: [char; 3],
-    whole @ (_, _): (bool, ()),
+    whole @ (_, ()): (bool, ()),
     _: String,
     _unused: u8,
     mut sum: u32,
@@ -411,7 +411,7 @@ fn conditional(n: Missing) -> Missing {
 
 #[workflow]
 #[tracing::instrument]
-#[cfg(all())]
+#[cfg(test)]
 fn conditional(n: u32) -> u32 {
     note("cfg");
     n
@@ -459,7 +459,7 @@ async fn of_anyhow(n: u32) -> anyhow::Result<u32> {
 }
 
 mod spelled {
-    pub(super) use std::result::Result;
+    pub(super) type Result<T, E> = std::result::Result<T, E>;
 }
 
 #[workflow]
@@ -527,7 +527,7 @@ fn an_id_can_be_any_text_and_resume_needs_a_known_one() {
     let (engine, _, _) = engine();
     let _entered = engine.enter();
     assert_eq!(entered::run_durable(String::from("näme ☃"), 1).unwrap(), "1");
-    assert_eq!(entered::resume(&String::from("näme ☃")).unwrap(), "1");
+    assert_eq!(entered::resume(String::from("näme ☃")).unwrap(), "1");
     let unknown = entered::resume("other").unwrap_err();
     assert!(matches!(unknown, RunError::Engine(Error::UnknownRun { .. })), "{unknown}");
     let invalid = entered::run_durable("", 1).unwrap_err();
