@@ -3,6 +3,10 @@
 default:
     @just --list
 
+# The toolchain that rust-toolchain.toml pins.
+setup:
+    rustup toolchain install
+
 # The demo.
 demo *args:
     cargo run --example onboarding -- {{args}}
@@ -11,11 +15,22 @@ demo *args:
 test:
     cargo test --workspace
 
-# Formatting, lints and docs, as CI has them.
+# Formatting and lints, as CI has them.
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
+
+doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# One of the examples: `just example order crash`, then `just example order`.
+example name *args:
+    cargo run --example {{name}} -- {{args}}
+
+# What a dependency may be; asks for cargo-deny, and `.ci/budget` for cargo alone.
+deny:
+    bash .ci/budget
+    cargo deny check
 
 # Writes the texts of compile errors anew. Read every line of the difference before you commit it.
 ui:

@@ -41,6 +41,9 @@ async fn pipeline(name: String) -> anyhow::Result<String> {
 async fn main() -> anyhow::Result<()> {
     let crash = std::env::args().any(|arg| arg == "crash");
     let engine = Engine::builder().with(Crash(crash)).open("async_pipeline.db")?;
+    for step in engine.steps("pipeline-1")? {
+        println!("already recorded: {} = {}", step.key(), step.output);
+    }
     println!("done: {}", pipeline::durable("pipeline-1", "report".into()).on(&engine).run().await?);
     Ok(())
 }

@@ -61,6 +61,9 @@ fn fulfil(order: Order) -> Result<String, OrderError> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let crash = std::env::args().any(|arg| arg == "crash");
     let engine = Engine::builder().with(World { crash, calls: 0.into() }).open("order.db")?;
+    for step in engine.steps("order-1")? {
+        println!("already recorded: {} = {}", step.key(), step.output);
+    }
     let order = Order { item: "lamp".into(), cents: 4_200 };
     println!("done: {}", fulfil::durable("order-1", order).on(&engine).run()?);
 

@@ -4,7 +4,7 @@ use durable::{step, workflow};
 
 #[step(retries = 5, backoff = "200ms..30s")]
 fn charge(order: &str) -> Result<u32, String> {
-    // If the machine dies at the wrong moment this runs twice: the key tells the other side that it is the same charge.
+    // If the machine dies at the wrong moment this runs twice; the key tells the other side.
     println!("charging for the {order} with key {}", durable::idempotency_key());
     Ok(4_200)
 }

@@ -48,6 +48,9 @@ fn travel(parts: Vec<String>) -> Result<Vec<String>, String> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let crash = std::env::args().any(|arg| arg == "crash");
     let engine = Engine::builder().with(Crash(crash)).open("saga.db")?;
+    for step in engine.steps("trip-1")? {
+        println!("already recorded: {} = {}", step.key(), step.output);
+    }
     let parts = ["flight", "car", "hotel"].map(String::from).to_vec();
     match travel::durable("trip-1", parts).on(&engine).run() {
         Ok(bookings) => println!("booked: {bookings:?}"),

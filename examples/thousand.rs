@@ -1,4 +1,5 @@
-//! A workflow of 1,000 steps, for counting what they cost: `strace -c -e trace=fsync,fdatasync` shows one sync per step.
+//! A workflow of 1,000 steps, for counting what they cost: `strace -c -e trace=fsync,fdatasync` shows one
+//! sync per step.
 
 use durable::{Engine, step, workflow};
 

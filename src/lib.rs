@@ -36,8 +36,8 @@
 pub use durable_core::open;
 #[doc(inline)]
 pub use durable_core::{
-    AsyncRunBuilder, Branch, Branches, Builder, Clock, Difference, Divergence, Engine, EngineGuard, Error,
-    FailureKind, InputMismatch, InvalidId, Operation, Overlap, PAYLOAD_BYTES_MAX, PAYLOAD_WARN_BYTES,
+    Alarm, AsyncRunBuilder, Branch, Branches, Builder, Clock, Difference, Divergence, Engine, EngineGuard,
+    Error, FailureKind, InputMismatch, InvalidId, Operation, Overlap, PAYLOAD_BYTES_MAX, PAYLOAD_WARN_BYTES,
     Position, RECOVERIES_MAX, Random, RunBuilder, RunError, RunFuture, Runs, STEPS_MAX, Site, StepFailed,
     StepKey, SystemClock, TestClock, Timestamp, Undecodable, Unstorable, Unstructured, Value,
     WORKFLOW_ID_BYTES_MAX, WorkflowId, future, idempotency_key, join, map, now, random, resource, scope,

@@ -1,5 +1,5 @@
-//! Async workflows, under tokio, smol and a hand-written executor: the same keys, the same replay, and no trace of a run in what
-//! the executor polls between two polls of it.
+//! Async workflows, under tokio, smol and a hand-written executor: the same keys, the same replay, and no
+//! trace of a run in what the executor polls between two polls of it.
 
 mod support;
 
@@ -292,4 +292,24 @@ fn a_step_that_is_moved_to_another_task_ends_the_run_with_both_places() {
     let RunError::Engine(Error::Unstructured(moved)) = &error else { panic!("{error}") };
     assert!(moved.to_string().contains("fetch"), "{moved}");
     assert!(keys(&engine, "x").is_empty());
+}
+
+#[workflow]
+async fn greedy() -> u32 {
+    let all = durable::future::join_all((0..2).map(|i| async move {
+        turns(100).await;
+        i
+    }));
+    all.await.into_iter().sum()
+}
+
+#[test]
+fn branches_that_yield_let_the_executor_go_on() {
+    let (engine, _, _) = engine();
+    let (run, other) = (greedy::durable("x").on(&engine).run(), async {
+        turns(10).await;
+        None
+    });
+    let first = smol::block_on(smol::future::or(async { Some(run.await.unwrap()) }, other));
+    assert_eq!(first, None, "the other one was done first");
 }

@@ -1,4 +1,5 @@
-//! Workflows inside workflows: called plainly they are part of the run, through an entry point they are runs of their own.
+//! Workflows inside workflows: called plainly they are part of the run, through an entry point they are runs
+//! of their own.
 
 mod support;
 
@@ -131,6 +132,23 @@ fn a_run_that_would_wait_for_itself_is_an_error_that_shows_the_circle() {
         circle.to_string(),
         "workflow \"pong\" would wait for itself: \"pong\" -> \"ping\" -> \"pong\""
     );
+}
+
+#[step]
+fn asks_for(id: &str) -> String {
+    by_a_step::run_durable(id).unwrap_err().to_string()
+}
+
+#[workflow]
+fn by_a_step() -> String {
+    asks_for("me")
+}
+
+#[test]
+fn a_step_that_waits_for_its_own_run_is_told_so() {
+    let (engine, _, _) = engine();
+    let said = by_a_step::durable("me").on(&engine).run().unwrap();
+    assert_eq!(said, "workflow \"me\" would wait for itself: \"me\" -> \"me\"");
 }
 
 #[workflow]

@@ -1,5 +1,5 @@
-//! A program that is not what was recorded is refused with both sides, and cannot keep the refusal from the engine.
-//! One test binary plays the old and the new program: a switch of the engine says which.
+//! A program that is not what was recorded is refused with both sides, and cannot keep the refusal from the
+//! engine. One test binary plays the old and the new program: a switch of the engine says which.
 
 mod support;
 

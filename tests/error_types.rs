@@ -1,4 +1,5 @@
-//! Every kind of error type: to the workflow a live failure and its replay look the same, one that it handles is handled again, and a
+//! Every kind of error type: to the workflow a live failure and its replay look the same, one that it handles
+//! is handled again, and a
 //! panic in a step is an error where the type has room for one.
 
 mod support;
@@ -38,7 +39,8 @@ fn go<E>(way: Way, fail: impl FnOnce() -> E) -> Result<u32, E> {
 #[step]
 fn after() {}
 
-/// Tells the log what the workflow sees, then interrupts the run or not. A step came after, so the failure counts as handled.
+/// Tells the log what the workflow sees, then interrupts the run or not. A step came after, so the failure
+/// counts as handled.
 fn saw(what: String) -> String {
     after();
     Log::note(format!("saw {what}"));
@@ -168,7 +170,7 @@ fn an_anyhow_error_keeps_the_text_of_its_chain() {
     // Live too, what the workflow gets was rebuilt from the text: it cannot tell a first run from a replay.
     assert_eq!(
         check!(see_anyhow, Way::Fail),
-        format!("{text} | {text} | {text} | None Some((Error, false)) 1")
+        format!("{text} | {text} | {text} | None Some((Error, true)) 1")
     );
 }
 
@@ -252,7 +254,7 @@ fn a_serde_enum_with_a_place_for_failures_keeps_its_variants_and_holds_panics() 
 }
 
 fn kind_of_io(error: &io::Error) -> String {
-    let inner = error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<StepFailed>);
+    let inner = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<StepFailed>);
     format!("{:?} {:?} {inner}", error.kind(), error.raw_os_error())
 }
 

@@ -1,7 +1,9 @@
-//! Kills a real process with SIGKILL before and after each of its writes to the store, runs it again until it is done, and compares
-//! with a process that was never killed: the same result, the same steps, and no step that ran again after it had returned.
+//! Kills a real process with SIGKILL before and after each of its writes to the store, runs it again until it
+//! is done, and compares with a process that was never killed: the same result, the same steps, and no step
+//! that ran again after it had returned.
 //!
-//! The child is this test binary itself, told by the environment which workflow to run and at which write to die.
+//! The child is this test binary itself, told by the environment which workflow to run and at which write to
+//! die.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -237,7 +239,8 @@ fn a_process_killed_at_every_write_in_turn_gets_to_its_end() {
         let (result, steps, effects) = read(unkilled.path());
         let folder = tempfile::tempdir().unwrap();
         let mut kills = 0;
-        // Two claims, of a run and of the one that it waits for, and one record: the least that makes progress.
+        // Two claims, of a run and of the one that it waits for, and one record: the least that makes
+        // progress.
         while spawn(folder.path(), workflow, Some((4, When::Before))).signal() == Some(9) {
             kills += 1;
             assert!(kills < 100, "{workflow} makes no progress");

@@ -1,5 +1,6 @@
-//! An expansion raises no lint in the user's crate: this file compiles, and passes clippy, with all of them denied.
-//! It grows with each report. What is allowed here is what these functions, not their expansions, would be told.
+//! An expansion raises no lint in the user's crate: this file compiles, and passes clippy, with all of them
+//! denied. It grows with each report. What is allowed here is what these functions, not their expansions,
+//! would be told.
 #![deny(
     warnings,
     missing_docs,

@@ -1,4 +1,5 @@
-//! What a workflow asks instead of the clock, the dice and the outside: the same answers on replay, and no rows for them.
+//! What a workflow asks instead of the clock, the dice and the outside: the same answers on replay, and no
+//! rows for them.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! What the store in a file adds: it is there after the engine is gone, and one file has one core in a process.
+//! What the store in a file adds: it is there after the engine is gone, and one file has one core in a
+//! process.
 
 mod support;
 
@@ -84,4 +85,19 @@ fn a_folder_that_does_not_exist_is_named() {
             .starts_with("failed to open the store: the folder of /nowhere/at/all/runs.db cannot be used"),
         "{error}"
     );
+}
+
+#[test]
+fn a_run_whose_own_row_is_damaged_can_be_reset() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let (log, switches) = (Log::default(), Switches::default());
+    let engine = support::builder(&log, &switches).open(&path).unwrap();
+    two_steps::durable("a").on(&engine).run().unwrap();
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.execute("update workflows set status = 'FAILED'", []).unwrap();
+    let error = two_steps::durable("a").on(&engine).run().unwrap_err();
+    assert!(error.to_string().contains("the row \"a\" of table workflows cannot be read"), "{error}");
+    assert!(engine.reset("a").unwrap());
+    assert_eq!(two_steps::durable("a").on(&engine).run().unwrap(), "FIRSTSECOND");
 }

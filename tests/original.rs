@@ -1,5 +1,6 @@
 //! The eight tests of the original engine, under their names.
-//! Each has an engine of its own in memory; what ran is counted in a resource of that engine, never in a static.
+//! Each has an engine of its own in memory; what ran is counted in a resource of that engine, never in a
+//! static.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};

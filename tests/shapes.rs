@@ -1,5 +1,6 @@
-//! Random programs, crashed at random writes and resumed until they end, against the same programs left alone: the same result, the same
-//! rows, and no step that runs again after it returned. A workflow that interprets a tree plays the programs.
+//! Random programs, crashed at random writes and resumed until they end, against the same programs left
+//! alone: the same result, the same rows, and no step that runs again after it returned. A workflow that
+//! interprets a tree plays the programs.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -52,7 +53,8 @@ fn programs() -> impl Strategy<Value = Node> {
     })
 }
 
-/// What is outside: how often each flaky step has failed, what ran, and what ran again although it had returned.
+/// What is outside: how often each flaky step has failed, what ran, and what ran again although it had
+/// returned.
 #[derive(Default)]
 struct World {
     failures: HashMap<String, u8>,
@@ -145,7 +147,8 @@ fn eval(node: &Node) -> Result<u64, String> {
     })
 }
 
-/// A store that fails at given writes, before or after it applied them; then the run that wrote is as good as dead.
+/// A store that fails at given writes, before or after it applied them; then the run that wrote is as good as
+/// dead.
 struct Faulty {
     inner: MemoryStore,
     writes: u32,

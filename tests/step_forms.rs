@@ -1,7 +1,14 @@
-//! Every form that a step can have: in a workflow it is recorded and does not run again, outside a run and inside another step
-//! it is a plain call. Each form is a module, each promise a test of it; what ran is counted in the engine's log.
+//! Every form that a step can have: in a workflow it is recorded and does not run again, outside a run and
+//! inside another step
+//! it is a plain call. Each form is a module, each promise a test of it; what ran is counted in the engine's
+//! log.
 
-#![expect(clippy::trivially_copy_pass_by_ref, reason = "references are one of the forms")]
+#![expect(
+    clippy::non_minimal_cfg,
+    clippy::allow_attributes,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "forms that a user may write, whatever clippy thinks of them"
+)]
 
 mod support;
 
@@ -257,7 +264,8 @@ async fn implementors_async(shown: impl Display, twice: impl AsyncFn(u32) -> u32
     format!("{shown} {}", twice(2).await)
 }
 
-// An async closure makes no `Send` future that an `async fn` workflow could be, so this one is only called plainly.
+// An async closure makes no `Send` future that an `async fn` workflow could be, so this one is only called
+// plainly.
 #[test]
 fn an_async_closure_can_be_an_argument() {
     let (engine, log, _) = engine();
@@ -277,7 +285,7 @@ fn opaque(all: &Opaque, own: Opaque) -> u32 {
 form!(arguments_that_cannot_be_stored, "opaque_0", opaque(&Opaque(Rc::new(1)), Opaque(Rc::new(2))) => "3");
 
 #[step]
-fn conditional(a: u32, #[cfg(any())] b: Missing, #[cfg(test)] c: u32) -> u32 {
+fn conditional(a: u32, #[cfg(any())] b: Missing, #[cfg(all())] c: u32) -> u32 {
     ran();
     a + c
 }
@@ -561,7 +569,7 @@ form!(async a_recursive_async_step, "recursive_0", recursive(3) => "3");
 #[step]
 #[must_use]
 #[inline]
-#[cfg(test)]
+#[cfg(all())]
 fn attributes(n: u32) -> u32 {
     ran();
     n
@@ -575,10 +583,10 @@ fn attributes(n: Missing) -> Missing {
 form!(attributes_below, "attributes_0", attributes(1) => "1");
 
 #[must_use]
-#[cfg(test)]
+#[cfg(all())]
 #[step]
 fn attributes_before(n: u32) -> u32 {
-    #![expect(unused_variables, reason = "the attribute is the point")]
+    #![allow(unused_variables)]
     let unused = 1;
     ran();
     n

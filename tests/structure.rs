@@ -1,4 +1,5 @@
-//! Concurrency is structured: branches are numbered before they start, in every interleaving alike; what only timing would order is refused.
+//! Concurrency is structured: branches are numbered before they start, in every interleaving alike; what only
+//! timing would order is refused.
 
 mod support;
 
@@ -239,6 +240,48 @@ fn an_operation_that_is_polled_in_another_scope_is_refused() {
     let error = smol::block_on(moving::durable("x").on(&engine).run()).unwrap_err();
     let RunError::Engine(Error::Unstructured(overlap)) = &error else { panic!("{error}") };
     assert!(matches!(overlap.how, Overlap::Moved | Overlap::Running), "{overlap}");
+}
+
+#[workflow]
+async fn pausing(millis: u64) -> u32 {
+    durable::future::sleep(std::time::Duration::from_millis(millis)).await;
+    let all = durable::future::join_all([pending_first("a")]).await;
+    u32::try_from(all.len()).unwrap()
+}
+
+/// Begins `future` in the body of the workflow and ends it in a branch.
+async fn moved<F: Future<Output = u32>>(future: F) -> u32 {
+    let mut future = Box::pin(future);
+    if let Some(ended) = smol::future::poll_once(&mut future).await {
+        return ended;
+    }
+    let (ended, ()) = durable::join!(future, async {});
+    ended
+}
+
+#[workflow]
+async fn moving_many(what: u32) -> u32 {
+    match what {
+        0 => moved(pausing(1_000_000)).await,
+        1 => moved(async { durable::future::join_all([pending_first("a")]).await[0] }).await,
+        2 => moved(async { durable::join!(pending_first("a")).0 }).await,
+        _ => {
+            let sleep = async {
+                durable::future::sleep(std::time::Duration::from_secs(1_000)).await;
+                0
+            };
+            moved(sleep).await
+        }
+    }
+}
+
+#[test]
+fn whatever_began_in_one_scope_is_not_polled_in_another() {
+    for what in 0..4 {
+        let (engine, _, _) = engine();
+        let error = smol::block_on(moving_many::durable("x", what).on(&engine).run()).unwrap_err();
+        assert!(matches!(error, RunError::Engine(Error::Unstructured(_))), "{what}: {error}");
+    }
 }
 
 #[step(strict)]

@@ -1,7 +1,8 @@
 //! What a user of the macros sees: the compiler's text for every mistake, and what compiles beside it.
 //!
-//! One mistake per file, in a folder named by its subject; `pass` shows the nearest forms that are right. After a
-//! change, `TRYBUILD=overwrite cargo test --test ui` writes the `.stderr` files; read each before it is committed.
+//! One mistake per file, in a folder named by its subject; `pass` shows the nearest forms that are right.
+//! After a change, `TRYBUILD=overwrite cargo test --test ui` writes the `.stderr` files; read each before it
+//! is committed.
 
 use std::ffi::OsStr;
 use std::fs;

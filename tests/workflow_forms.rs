@@ -1,6 +1,13 @@
 //! Every form that a workflow can have: what it takes, where it is declared, under which names it is called.
 
-#![expect(clippy::many_single_char_names, clippy::too_many_arguments, reason = "a workflow can have sixteen")]
+#![expect(
+    unused_qualifications,
+    clippy::ignored_unit_patterns,
+    clippy::needless_borrows_for_generic_args,
+    reason = "forms that a user may write, whatever clippy thinks of them"
+)]
+#![expect(clippy::many_single_char_names, reason = "arguments that stand for any")]
+#![expect(clippy::too_many_arguments, reason = "a workflow can have sixteen")]
 
 mod support;
 
@@ -30,7 +37,8 @@ fn end() {
 
 // From none to sixteen arguments.
 
-/// A workflow that returns its arguments, for `fn` and `async fn`: run to an interruption, resumed, and called plainly.
+/// A workflow that returns its arguments, for `fn` and `async fn`: run to an interruption, resumed, and
+/// called plainly.
 macro_rules! arity {
     ($sync:ident, $async:ident, $input:literal, [$($arg:ident = $value:literal),*]) => {
         mod $sync {
@@ -193,7 +201,7 @@ fn taken_apart(
     Order { items, .. }: Order,
     (a, mut b): (u32, u32),
     [first, ..]: [char; 3],
-    whole @ (_, ()): (bool, ()),
+    whole @ (_, _): (bool, ()),
     _: String,
     _unused: u8,
     mut sum: u32,
@@ -411,7 +419,7 @@ fn conditional(n: Missing) -> Missing {
 
 #[workflow]
 #[tracing::instrument]
-#[cfg(test)]
+#[cfg(not(any()))]
 fn conditional(n: u32) -> u32 {
     note("cfg");
     n
@@ -459,7 +467,7 @@ async fn of_anyhow(n: u32) -> anyhow::Result<u32> {
 }
 
 mod spelled {
-    pub(super) type Result<T, E> = std::result::Result<T, E>;
+    pub(super) use std::result::Result;
 }
 
 #[workflow]
@@ -527,7 +535,7 @@ fn an_id_can_be_any_text_and_resume_needs_a_known_one() {
     let (engine, _, _) = engine();
     let _entered = engine.enter();
     assert_eq!(entered::run_durable(String::from("näme ☃"), 1).unwrap(), "1");
-    assert_eq!(entered::resume(String::from("näme ☃")).unwrap(), "1");
+    assert_eq!(entered::resume(&String::from("näme ☃")).unwrap(), "1");
     let unknown = entered::resume("other").unwrap_err();
     assert!(matches!(unknown, RunError::Engine(Error::UnknownRun { .. })), "{unknown}");
     let invalid = entered::run_durable("", 1).unwrap_err();

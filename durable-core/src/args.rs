@@ -3,52 +3,51 @@
 
 use serde::Serialize;
 
-use crate::fingerprint::{fingerprint, hash};
-use crate::outcome::text_of;
+use crate::fingerprint::{fingerprint, join};
+use crate::outcome::describe;
 
 /// What is stored of the arguments of a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Args {
-    pub(crate) fingerprint: Option<u64>,
-    pub(crate) recorded: Option<String>,
+    /// The hash of all that have one, in order.
+    pub fingerprint: Option<u64>,
+    /// The arguments as a JSON array, if the step records them.
+    pub recorded: Option<String>,
 }
 
 /// Takes the arguments of a call one by one.
 #[derive(Debug, Default)]
 pub struct ArgsSink {
-    hashes: Vec<u8>,
+    fingerprints: Vec<Option<u64>>,
     texts: Vec<String>,
 }
 
 impl ArgsSink {
-    pub(crate) fn new() -> Self {
+    /// No argument yet.
+    pub fn new() -> Self {
         Self::default()
     }
 
     /// Hashes an argument.
     pub fn add<T: Serialize + ?Sized>(&mut self, arg: &T) {
-        match fingerprint(arg) {
-            Ok(print) => self.hashes.extend_from_slice(&print.to_le_bytes()),
-            Err(_) => self.skip(),
-        }
+        self.fingerprints.push(fingerprint(arg).ok());
     }
 
     /// Passes over an argument that cannot be hashed.
     pub fn skip(&mut self) {
-        self.hashes.push(0);
+        self.fingerprints.push(None);
     }
 
     /// Hashes an argument and keeps its JSON; `null` if it has none.
     pub fn record<T: Serialize + ?Sized>(&mut self, arg: &T) {
         self.add(arg);
-        // Nesting without bound has no fingerprint either, and must not reach the encoder.
-        let text = fingerprint(arg).ok().and_then(|_| text_of(arg));
-        self.texts.push(text.unwrap_or_else(|| "null".to_owned()));
+        self.texts.push(describe(arg).unwrap_or_else(|| "null".to_owned()));
     }
 
-    pub(crate) fn finish(self) -> Args {
+    /// What is known of them all.
+    pub fn finish(self) -> Args {
         let recorded = (!self.texts.is_empty()).then(|| format!("[{}]", self.texts.join(",")));
-        Args { fingerprint: Some(hash(&self.hashes)), recorded }
+        Args { fingerprint: Some(join(&self.fingerprints)), recorded }
     }
 }
 

@@ -1,6 +1,6 @@
-//! A durable operation under way: it holds its position, knows what was recorded there, and records its outcome.
-//! The one rule: what is recorded at a position is only used by an operation of the same kind and name; every
-//! other one is a divergence.
+//! A durable operation under way: it holds its position, knows what was recorded there, and records its
+//! outcome. The one rule: what is recorded at a position is only used by an operation of the same kind and
+//! name; every other one is a divergence.
 //! Knows no SQL, no JSON and no body.
 
 use std::sync::Arc;
@@ -67,7 +67,8 @@ impl Call {
         self.kind == Kind::Child && (!direct || inner.scope.as_deref() == Some(self.ticket.what.name))
     }
 
-    /// The same build calls a step with the same arguments on replay; a new build may have changed their type.
+    /// The same build calls a step with the same arguments on replay; a new build may have changed their
+    /// type.
     fn check_args(&self, step: &StepRecord) -> Result<(), Error> {
         let (Some(recorded), Some(found)) = (step.args_fingerprint, self.args.fingerprint) else {
             return Ok(());

@@ -2,10 +2,10 @@
 //! its hand. Wall-clock time is stored; waiting is measured on a clock that never jumps.
 //! Knows no run and no store.
 
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -76,8 +76,45 @@ pub trait Clock: Send + Sync + 'static {
     /// Blocks this thread for `time`.
     fn pause(&self, time: Duration);
 
-    /// Wakes `waker` once `time` has passed; returns at once.
-    fn wake_after(&self, time: Duration, waker: Waker);
+    /// Wakes `waker` once `time` has passed, unless the alarm is dropped before; returns at once.
+    fn wake_after(&self, time: Duration, waker: Waker) -> Alarm;
+}
+
+/// An alarm that was set with [`Clock::wake_after`]. Dropped, it does not ring any more.
+///
+/// # Examples
+/// ```
+/// use durable_core::Alarm;
+/// let rung = Alarm::rung(); // a clock that wakes at once
+/// let alarm = Alarm::new(|| println!("taken back"));
+/// ```
+#[must_use = "an alarm that is dropped does not ring"]
+pub struct Alarm(Option<Box<dyn FnOnce() + Send>>);
+
+impl Alarm {
+    /// An alarm that `take_back` undoes.
+    pub fn new(take_back: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(take_back)))
+    }
+
+    /// An alarm that has rung, or never will.
+    pub fn rung() -> Self {
+        Self(None)
+    }
+}
+
+impl fmt::Debug for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Alarm").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if let Some(take_back) = self.0.take() {
+            take_back();
+        }
+    }
 }
 
 /// The machine's clock. One thread, started when the first future waits, wakes all that wait.
@@ -112,27 +149,31 @@ impl Clock for SystemClock {
         std::thread::sleep(time);
     }
 
-    fn wake_after(&self, time: Duration, waker: Waker) {
+    fn wake_after(&self, time: Duration, waker: Waker) -> Alarm {
         static TIMER: OnceLock<Option<Arc<Timer>>> = OnceLock::new();
-        match TIMER.get_or_init(Timer::start) {
-            // A time that no `Instant` can hold never comes.
-            Some(timer) => _ = Instant::now().checked_add(time).map(|at| timer.add(at, waker)),
-            // The system gives no thread: the future looks at the clock again and again, which is slow and right.
-            None => waker.wake(),
-        }
+        let Some(timer) = TIMER.get_or_init(Timer::start) else {
+            // The system gives no thread: the future looks at the clock again and again, which is slow, but
+            // right.
+            waker.wake();
+            return Alarm::rung();
+        };
+        // A time that no `Instant` can hold never comes.
+        Instant::now().checked_add(time).map_or_else(Alarm::rung, |at| timer.set(at, waker))
     }
 }
 
 /// The thread behind [`SystemClock::wake_after`].
 #[derive(Default)]
 struct Timer {
-    alarms: Mutex<BinaryHeap<Alarm>>,
-    earlier: Condvar,
+    alarms: Mutex<Alarms>,
+    changed: Condvar,
 }
 
-struct Alarm {
-    at: Instant,
-    waker: Waker,
+/// Whom to wake when; the number tells alarms of one moment apart.
+#[derive(Default)]
+struct Alarms {
+    set: BTreeMap<(Instant, u64), Waker>,
+    next: u64,
 }
 
 impl Timer {
@@ -143,48 +184,45 @@ impl Timer {
         Some(timer)
     }
 
-    fn add(&self, at: Instant, waker: Waker) {
-        self.alarms.lock().unwrap_or_else(PoisonError::into_inner).push(Alarm { at, waker });
-        self.earlier.notify_one();
+    fn set(self: &Arc<Self>, at: Instant, waker: Waker) -> Alarm {
+        let key = {
+            let mut alarms = self.alarms();
+            alarms.next += 1;
+            let key = (at, alarms.next);
+            alarms.set.insert(key, waker);
+            key
+        };
+        self.changed.notify_one();
+        let timer = Arc::clone(self);
+        Alarm::new(move || drop(timer.alarms().set.remove(&key)))
     }
 
     fn run(&self) {
-        let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alarms = self.alarms();
         loop {
             let now = Instant::now();
-            while alarms.peek().is_some_and(|next| next.at <= now) {
-                if let Some(due) = alarms.pop() {
-                    due.waker.wake();
-                }
+            let mut due = Vec::new();
+            while let Some(next) = alarms.set.first_entry().filter(|next| next.key().0 <= now) {
+                due.push(next.remove());
             }
-            alarms = match alarms.peek().map(|next| next.at - now) {
-                None => self.earlier.wait(alarms).unwrap_or_else(PoisonError::into_inner),
+            if !due.is_empty() {
+                drop(alarms);
+                due.into_iter().for_each(Waker::wake);
+                alarms = self.alarms();
+                continue;
+            }
+            let left = alarms.set.first_key_value().map(|((at, _), _)| *at - now);
+            alarms = match left {
+                None => self.changed.wait(alarms).unwrap_or_else(PoisonError::into_inner),
                 Some(left) => {
-                    self.earlier.wait_timeout(alarms, left).unwrap_or_else(PoisonError::into_inner).0
+                    self.changed.wait_timeout(alarms, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
     }
-}
 
-impl PartialEq for Alarm {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-
-impl Eq for Alarm {}
-
-impl PartialOrd for Alarm {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Alarm {
-    /// The earliest is the greatest, so that the heap gives it first.
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        other.at.cmp(&self.at)
+    fn alarms(&self) -> MutexGuard<'_, Alarms> {
+        self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -251,9 +289,10 @@ impl Clock for TestClock {
         });
     }
 
-    fn wake_after(&self, time: Duration, waker: Waker) {
+    fn wake_after(&self, time: Duration, waker: Waker) -> Alarm {
         self.pause(time);
         waker.wake();
+        Alarm::rung()
     }
 }
 
@@ -261,7 +300,7 @@ impl Clock for TestClock {
 pub(crate) struct Pause {
     clock: Arc<dyn Clock>,
     until: Duration,
-    armed: Option<Waker>,
+    armed: Option<(Waker, Alarm)>,
 }
 
 impl Pause {
@@ -279,15 +318,16 @@ impl Future for Pause {
         if left.is_zero() {
             return Poll::Ready(());
         }
-        if !self.armed.as_ref().is_some_and(|armed| armed.will_wake(cx.waker())) {
-            self.armed = Some(cx.waker().clone());
-            self.clock.wake_after(left, cx.waker().clone());
+        if !self.armed.as_ref().is_some_and(|(waker, _)| waker.will_wake(cx.waker())) {
+            let alarm = self.clock.wake_after(left, cx.waker().clone());
+            self.armed = Some((cx.waker().clone(), alarm));
         }
         Poll::Pending
     }
 }
 
-/// The longest single wait for a wall-clock time: after it the wall clock is read again, as it may have been set.
+/// The longest single wait for a wall-clock time: after it the wall clock is read again, as it may have been
+/// set.
 const WALL_CHECK_MAX: Duration = Duration::from_mins(1);
 
 /// How long to pause next on the way to `until`; `None` once it has come.

@@ -86,12 +86,15 @@ where
     JoinAll { many: Many::new("join_all", Location::caller(), futures.len()), queue: futures }
 }
 
-/// Runs `f` on each item, at most `limit` futures at once (0 counts as 1), and returns what they return in the order of the items.
+/// Runs `f` on each item, at most `limit` futures at once (0 counts as 1), and returns what they return in
+/// the order of the items.
 ///
-/// In a workflow it takes one position, and item `i` is branch `i` of it. `f` itself is called within that branch.
+/// In a workflow it takes one position, and item `i` is branch `i` of it. `f` itself is called within that
+/// branch.
 ///
 /// # Panics
-/// Once all that had started have ended, with the panic of the lowest branch that panicked. After a panic no further item is started.
+/// Once all that had started have ended, with the panic of the lowest branch that panicked. After a panic no
+/// further item is started.
 ///
 /// # Examples
 /// ```
@@ -184,7 +187,9 @@ impl<T: Future> Many<T> {
             Ok(fork) => fork,
             Err((run, fault)) => return run.suspend(fault),
         };
-        self.ready.listen(cx.waker());
+        // Those that are woken from now on have their turn at the next poll: a branch that wakes itself must
+        // let others go on.
+        let mut due = self.ready.take(cx.waker());
         loop {
             while self.running < self.limit && !self.panicked && fork.fault().is_none() {
                 let Some(item) = next() else { break };
@@ -195,10 +200,10 @@ impl<T: Future> Many<T> {
                     start(item)
                 };
                 self.branches.push(Branch::new(inside, future));
-                self.ready.push(index);
                 self.running += 1;
+                due.push_back(index);
             }
-            let Some(index) = self.ready.pop() else { break };
+            let Some(index) = due.pop_front() else { break };
             let branch = &mut self.branches[index];
             let waker = Waker::from(Arc::new(Woken { index, ready: Arc::clone(&self.ready) }));
             if matches!(branch.state, State::Running(_)) && branch.poll(&mut Context::from_waker(&waker)) {
@@ -225,19 +230,13 @@ struct Ready {
 }
 
 impl Ready {
-    fn listen(&self, waker: &Waker) {
+    /// Those that were woken since the last poll; `waker` is woken for the next ones.
+    fn take(&self, waker: &Waker) -> VecDeque<usize> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.1.as_ref().is_some_and(|own| own.will_wake(waker)) {
             state.1 = Some(waker.clone());
         }
-    }
-
-    fn push(&self, index: usize) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).0.push_back(index);
-    }
-
-    fn pop(&self) -> Option<usize> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).0.pop_front()
+        std::mem::take(&mut state.0)
     }
 }
 
@@ -267,7 +266,7 @@ fn begun<'f>(
     site: Site,
 ) -> Result<&'f Fork, (Arc<Run>, Error)> {
     match fork {
-        Some(fork) => Ok(fork),
+        Some(fork) => fork.check_here().map(|()| &*fork),
         None => Fork::begin(name, site).map(|begun| &*fork.insert(begun)),
     }
 }

@@ -1,6 +1,6 @@
-//! What all engines of one store share: the commits, the reader, the owner, and which runs live in this process.
-//! The one rule: within a process this table says what lives, and the store's rows are only asked about others.
-//! Knows no user code and no positions.
+//! What all engines of one store share: the commits, the reader, the owner, and which runs live in this
+//! process. The one rule: within a process this table says what lives, and the store's rows are only asked
+//! about others. Knows no user code and no positions.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -71,7 +71,8 @@ impl Core {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Refuses a process that was forked off after the engine was opened: it shares the owner's lock without owning anything.
+    /// Refuses a process that was forked off after the engine was opened: it shares the owner's lock without
+    /// owning anything.
     pub(crate) fn check_process(&self) -> Result<(), Error> {
         if std::process::id() == self.opened_by {
             Ok(())
@@ -113,7 +114,8 @@ impl Core {
 }
 
 impl Live {
-    /// How `from` waits for `to`, from the one to the other, if it does. The table has no circle, so this ends.
+    /// How `from` waits for `to`, from the one to the other, if it does. The table has no circle, so this
+    /// ends.
     fn chain(&self, from: &WorkflowId, to: &WorkflowId) -> Option<Vec<WorkflowId>> {
         if from == to {
             return Some(vec![to.clone()]);

@@ -1,5 +1,5 @@
-//! Random values that replay: derived from the run's seed, the place and a counter, so none of them costs a row.
-//! Where no run is known they come from the system's own randomness.
+//! Random values that replay: derived from the run's seed, the place and a counter, so none of them costs a
+//! row. Where no run is known they come from the system's own randomness.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 

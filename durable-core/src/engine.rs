@@ -19,7 +19,9 @@ use crate::key::WorkflowId;
 use crate::registry::{Registration, Workflow, check_names};
 use crate::run::Ambient;
 use crate::store::memory::MemoryStore;
-use crate::store::{Answer, Op, Reset, Rewind, RunRecord, StepRecord, StepStore, StoreError};
+use crate::store::{
+    Answer, Epoch, Op, Ownership, Reset, Rewind, RunRecord, StepRecord, StepStore, StoreError,
+};
 
 /// The most steps that one run records, unless [`Builder::steps_max`] says otherwise.
 pub const STEPS_MAX: u32 = 1_000_000;
@@ -27,10 +29,12 @@ pub const STEPS_MAX: u32 = 1_000_000;
 /// The most bytes of JSON in one value, unless [`Builder::payload_bytes_max`] says otherwise: 16 MiB.
 pub const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 
-/// So many bytes of JSON in one value are worth a warning, unless [`Builder::payload_warn_bytes`] says otherwise: 256 KiB.
+/// So many bytes of JSON in one value are worth a warning, unless [`Builder::payload_warn_bytes`] says
+/// otherwise: 256 KiB.
 pub const PAYLOAD_WARN_BYTES: usize = 256 << 10;
 
-/// So often an interrupted run is taken up before a panic of its body halts it, unless [`Builder::recoveries_max`] says otherwise.
+/// So often an interrupted run is taken up before a panic of its body halts it, unless
+/// [`Builder::recoveries_max`] says otherwise.
 pub const RECOVERIES_MAX: u32 = 50;
 
 /// An opened store, and what its runs are given. A clone is cheap and is the same engine.
@@ -52,14 +56,15 @@ impl Engine {
     /// Opens the SQLite database at `path`, and creates it if there is none. Runs nothing.
     ///
     /// # Errors
-    /// [`Error::Open`] if the file is not one of ours, is newer, damaged or read-only, or cannot be made; it is left as it was.
-    /// [`Error::DuplicateWorkflow`] if two linked workflows have one name.
+    /// [`Error::Open`] if the file is not one of ours, is newer, damaged or read-only, or cannot be made; it
+    /// is left as it was. [`Error::DuplicateWorkflow`] if two linked workflows have one name.
     #[cfg(feature = "sqlite")]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::builder().open(path)
     }
 
-    /// An engine whose store is gone with its last clone: for tests, and for programs that only want the structure.
+    /// An engine whose store is gone with its last clone: for tests, and for programs that only want the
+    /// structure.
     pub fn in_memory() -> Result<Self, Error> {
         Self::builder().in_memory()
     }
@@ -69,7 +74,8 @@ impl Engine {
         Builder::default()
     }
 
-    /// All stored runs in the order of their ids. A row that cannot be read comes as an error, and the others still come.
+    /// All stored runs in the order of their ids. A row that cannot be read comes as an error, and the others
+    /// still come.
     pub fn runs(&self) -> Runs {
         Runs { engine: self.clone(), page: Vec::new().into_iter(), after: None, done: false }
     }
@@ -86,29 +92,31 @@ impl Engine {
         self.core.reader().steps(&id, None, u32::MAX).map_err(|source| Error::store(&id, source))
     }
 
-    /// Forgets a run with all its steps, in one transaction. Whether there was one.
+    /// Forgets a run with all its steps, in one transaction, also one whose rows cannot be read. Whether
+    /// there was one.
     ///
     /// # Errors
     /// [`Error::Live`] while the run is being executed, here or by another process.
     pub fn reset(&self, id: impl AsRef<str>) -> Result<bool, Error> {
         let id = WorkflowId::new(id)?;
-        self.change(&id, |run| Ok(Op::Reset(Reset { id: id.clone(), expected: run.epoch })))
+        self.change(&id, |expected| Ok(Op::Reset(Reset { id: id.clone(), expected })))
             .map(|answer| answer.is_some())
     }
 
-    /// Drops the recorded step with this key, all after it, and the results of the inline children that it lies in. The next
-    /// `run_durable` goes on from there, whatever state the run was in. Returns how many steps were dropped.
+    /// Drops the recorded step with this key, all after it, and the results of the inline children that it
+    /// lies in. The next `run_durable` goes on from there, whatever state the run was in. Returns how
+    /// many steps were dropped.
     ///
     /// # Errors
     /// [`Error::UnknownRun`], [`Error::UnknownStep`], and [`Error::Live`] while the run is being executed.
     pub fn rewind(&self, id: impl AsRef<str>, key: &str) -> Result<u64, Error> {
         let id = WorkflowId::new(id)?;
         let at = self.settings.clock.now();
-        let answer = self.change(&id, |run| {
+        let answer = self.change(&id, |expected| {
             let step = self.steps(&id)?.into_iter().find(|step| step.key().as_str() == key);
             let step =
                 step.ok_or_else(|| Error::UnknownStep { workflow: id.clone(), step: key.to_owned() })?;
-            Ok(Op::Rewind(Rewind { id: id.clone(), expected: run.epoch, from: step.position, at }))
+            Ok(Op::Rewind(Rewind { id: id.clone(), expected, from: step.position, at }))
         })?;
         match answer {
             Some(Answer::Dropped(steps)) => Ok(steps),
@@ -116,8 +124,8 @@ impl Engine {
         }
     }
 
-    /// Makes this the engine of this thread until the guard is dropped: of entry points that name no other, and of
-    /// [`resource`](crate::resource).
+    /// Makes this the engine of this thread until the guard is dropped: of entry points that name no other,
+    /// and of [`resource`](crate::resource).
     ///
     /// # Examples
     /// ```
@@ -150,17 +158,18 @@ impl Engine {
     fn change(
         &self,
         id: &WorkflowId,
-        make: impl Fn(&RunRecord) -> Result<Op, Error>,
+        make: impl Fn(Epoch) -> Result<Op, Error>,
     ) -> Result<Option<Answer>, Error> {
         self.core.check_process()?;
         let live = || Error::Live { workflow: id.clone() };
         let _reserved = self.core.reserve(id).map_err(|_| live())?;
         loop {
-            let Some(run) = self.run(id)? else { return Ok(None) };
-            if is_live(&self.core, &run)? {
+            let ownership = self.core.reader().ownership(id).map_err(|source| Error::store(id, source))?;
+            let Some(Ownership { epoch, owner }) = ownership else { return Ok(None) };
+            if is_live(&self.core, id, owner.as_ref())? {
                 return Err(live());
             }
-            match self.core.commits.commit(make(&run)?).map_err(|source| Error::store(id, source))? {
+            match self.core.commits.commit(make(epoch)?).map_err(|source| Error::store(id, source))? {
                 // Another process was faster: look again.
                 Answer::Lost => {}
                 answer => return Ok(Some(answer)),
@@ -311,7 +320,8 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Gives `value` to the runs, who take it with [`resource`](crate::resource). A later value of the same type takes the place of an earlier one.
+    /// Gives `value` to the runs, who take it with [`resource`](crate::resource). A later value of the same
+    /// type takes the place of an earlier one.
     pub fn with<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.settings.resources.insert(TypeId::of::<T>(), Arc::new(value));
         self
@@ -323,7 +333,8 @@ impl Builder {
         self
     }
 
-    /// Makes a step that is called from a thread or task that no run knows an error, while runs of this engine live. Otherwise it is a plain call with a warning.
+    /// Makes a step that is called from a thread or task that no run knows an error, while runs of this
+    /// engine live. Otherwise it is a plain call with a warning.
     pub fn strict(mut self, strict: bool) -> Self {
         self.settings.strict = strict;
         self
@@ -335,7 +346,8 @@ impl Builder {
         self
     }
 
-    /// Starts the `random()` and `uuid()` of new runs, and the jitter of their retries, from `seed`: for tests. By default each run has a random seed.
+    /// Starts the `random()` and `uuid()` of new runs, and the jitter of their retries, from `seed`: for
+    /// tests. By default each run has a random seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.settings.seed = Some(seed);
         self
@@ -365,7 +377,8 @@ impl Builder {
         self
     }
 
-    /// Opens the SQLite database at `path` with these settings. Engines of one file in one process share its store. See [`Engine::open`].
+    /// Opens the SQLite database at `path` with these settings. Engines of one file in one process share its
+    /// store. See [`Engine::open`].
     #[cfg(feature = "sqlite")]
     pub fn open(self, path: impl AsRef<Path>) -> Result<Engine, Error> {
         check_names(&self.registrations)?;

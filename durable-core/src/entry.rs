@@ -16,7 +16,8 @@ use crate::memo::WorkflowSpec;
 use crate::run::{Mode, Run, Seat};
 use crate::signal::{Given, Signal};
 use crate::store::{
-    Answer, Claim, End, Epoch, Finish, Op, Release, RunRecord, RunStatus, Start, StepStatus, StoreError,
+    Answer, Claim, End, Epoch, Finish, Op, OwnerId, Release, RunRecord, RunStatus, Start, StepStatus,
+    StoreError,
 };
 use crate::trace;
 
@@ -122,7 +123,7 @@ impl Request<'_> {
                 None => self.start()?,
                 Some(run) => {
                     self.check(&run)?;
-                    if is_live(core, &run)? {
+                    if is_live(core, self.id, run.owner.as_ref())? {
                         return Ok(Admission::Wait(Wait::Poll(waiting)));
                     }
                     match run.status {
@@ -180,8 +181,9 @@ impl Request<'_> {
         Ok(Taken::Ours { seat, recoveries: 0, input: input.json.clone() })
     }
 
-    /// Takes a run up that nobody executes. If it failed or its body panicked, the failure that escaped is dropped with the
-    /// claim; a failed run without one has nothing that could go otherwise, and stays as it is.
+    /// Takes a run up that nobody executes. If it failed or its body panicked, the failure that escaped is
+    /// dropped with the claim; a failed run without one has nothing that could go otherwise, and stays as
+    /// it is.
     fn take_up(&self, run: RunRecord) -> Result<Taken, Error> {
         let steps = self.engine.core.reader().steps(self.id, None, u32::MAX);
         let steps = match steps {
@@ -260,11 +262,12 @@ enum Taken {
     Lost,
 }
 
-/// Whether somebody executes this run. Its own process asks its own table, which has no such run by now.
-pub(crate) fn is_live(core: &Core, run: &RunRecord) -> Result<bool, Error> {
-    match &run.owner {
-        Some(owner) if run.status == RunStatus::Running && *owner != core.owner => {
-            core.reader().lives(owner).map_err(|source| Error::store(&run.id, source))
+/// Whether somebody executes the run `id`, which has this owner. Its own process asks its own table, which
+/// has no such run by now.
+pub(crate) fn is_live(core: &Core, id: &WorkflowId, owner: Option<&OwnerId>) -> Result<bool, Error> {
+    match owner {
+        Some(owner) if *owner != core.owner => {
+            core.reader().lives(owner).map_err(|source| Error::store(id, source))
         }
         _ => Ok(false),
     }

@@ -1,328 +1,379 @@
-//! A 64-bit hash of a value's serde calls: what serde says of it, before any format has a say. Two values with
-//! one fingerprint serialize alike, so a value that lost something in JSON shows.
-//! Stored in databases, so it is the same for ever: on every machine, in every build. The order of the elements
-//! of sequences and maps does not count, as a set comes back in another order; JSON keeps that of lists.
-//! Nesting is bounded here, before any recursion of a format begins.
+//! The fingerprint of a value: a 64-bit hash of the calls that the value makes to a serde `Serializer`.
+//! Two values of one type that differ in anything serde can see differ here too: `Some(None)` and `None`,
+//! `0.0` and `-0.0`, a variant and another of the same content. Only order is given up, and only where the
+//! program does not decide it: over the elements of sequences (a `HashSet` is one for serde) and of maps.
+//! Fields count by name; tuples count in order.
+//!
+//! The hash is stored and compared by later builds on other machines, so it is written out here and must
+//! never change. A value that is nested too deep is refused, which makes this the pass that goes before any
+//! other recursion over a value of the user. Knows no JSON.
+
+mod mixer;
 
 use std::fmt::Display;
 
-use serde::ser::{self, Serialize};
+use serde::ser::{self, Serialize, Serializer};
 
-/// The most levels of JSON that a value may be nested: what `serde_json` reads back.
+use mixer::{Kind, Mixer, halves};
+
+/// How many sequences, maps, structs, tuples and variants may lie in one another: with the scalar at the
+/// bottom 128 levels, which is what `serde_json` reads back.
 pub(crate) const LEVELS_MAX: u32 = 127;
 
-/// The most serde calls that may be nested. Options and newtypes nest calls without nesting JSON.
-const CALLS_MAX: u32 = 512;
+/// How many calls may lie in one another. `Some` and newtypes make one each without a level of JSON.
+const CALLS_MAX: u32 = 4 * (LEVELS_MAX + 1);
+
+/// Returns the fingerprint of `value`: the same on every platform and in every build.
+///
+/// # Errors
+/// If the value is nested too deep, or its `Serialize` fails.
+pub(crate) fn fingerprint<T: Serialize + ?Sized>(value: &T) -> Result<u64, FingerprintError> {
+    Ok(inspect(value)?.hash)
+}
+
+/// Returns the fingerprint of `value` and what a JSON text of it will not tell apart.
+pub(crate) fn inspect<T: Serialize + ?Sized>(value: &T) -> Result<Seen, FingerprintError> {
+    value.serialize(Hashing { levels: 0, calls: 0 })
+}
+
+/// Joins the fingerprints of a list, in order; an element without one counts by its place.
+pub(crate) fn join(fingerprints: &[Option<u64>]) -> u64 {
+    let mixer = fingerprints.iter().fold(Mixer::new(Kind::List), |mixer, fingerprint| match fingerprint {
+        Some(hash) => mixer.word(1).word(*hash),
+        None => mixer.word(0),
+    });
+    mixer.word(fingerprints.len() as u64).0
+}
+
+/// The hash of some bytes, of the same kind: for rows, for builds, for random values that replay.
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
+    Mixer::new(Kind::Bytes).bytes(bytes).0
+}
 
 /// Why a value has no fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
-    #[error("it is nested deeper than {LEVELS_MAX} levels")]
+#[non_exhaustive]
+pub(crate) enum FingerprintError {
+    /// Sequences, maps and structs lie in one another too often.
+    #[error("it is nested in more than 128 levels")]
     TooDeep,
-    #[error("{0}")]
-    Custom(String),
+    /// The type's own `Serialize` refused.
+    #[error("its `Serialize` failed: {0}")]
+    Serialize(String),
 }
 
-impl ser::Error for Refused {
+impl ser::Error for FingerprintError {
     fn custom<T: Display>(message: T) -> Self {
-        Self::Custom(message.to_string())
+        Self::Serialize(message.to_string())
     }
 }
 
-/// The fingerprint of `value`.
-pub(crate) fn fingerprint<T: Serialize + ?Sized>(value: &T) -> Result<u64, Refused> {
-    value.serialize(Hasher { levels: 0, calls: 0 })
+/// What one pass over a value saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    pub(crate) hash: u64,
+    /// The first thing in it that JSON writes in a way that reads back as something else.
+    pub(crate) lossy: Option<Lossy>,
+    /// JSON writes all of it as `null`.
+    null: bool,
 }
 
-/// The hash of some bytes: FNV-1a (Fowler, Noll, Vo), and the final mix of Murmur3 so that every bit counts.
-pub(crate) fn hash(bytes: &[u8]) -> u64 {
-    let fnv = bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
-    mix(fnv)
+/// A thing that JSON cannot tell from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lossy {
+    /// NaN or an infinity: JSON writes `null`.
+    NotFinite,
+    /// `Some` of something that JSON writes as `null`: it reads back as `None`.
+    SomeOfNull,
 }
 
-fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    x = (x ^ (x >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    x ^ (x >> 33)
+impl Seen {
+    /// Stands for any value of a type whose values are not compared.
+    pub(crate) const ANY: Self = Self { hash: 0, lossy: None, null: false };
+
+    fn new(mixer: Mixer) -> Self {
+        Self { hash: mixer.0, lossy: None, null: false }
+    }
+
+    fn null(mixer: Mixer) -> Self {
+        Self { null: true, ..Self::new(mixer) }
+    }
+
+    fn float(mixer: Mixer, finite: bool) -> Self {
+        if finite { Self::new(mixer) } else { Self { lossy: Some(Lossy::NotFinite), ..Self::null(mixer) } }
+    }
 }
 
-/// Two hashes in order.
-fn then(a: u64, b: u64) -> u64 {
-    mix(a.rotate_left(5) ^ b.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-}
+/// What one call gives.
+type Hashed = Result<Seen, FingerprintError>;
 
-/// What kind of serde call was made; part of each hash, so that `1` and `Some(1)` differ.
+/// The serializer: how deep the value at hand lies, and nothing else.
 #[derive(Clone, Copy)]
-enum Call {
-    Bool,
-    Signed,
-    Unsigned,
-    F32,
-    F64,
-    Char,
-    Text,
-    Bytes,
-    None,
-    Some,
-    Unit,
-    UnitStruct,
-    UnitVariant,
-    Newtype,
-    NewtypeVariant,
-    List,
-    Tuple,
-    TupleStruct,
-    TupleVariant,
-    Map,
-    Struct,
-    StructVariant,
-}
-
-fn leaf(call: Call, bytes: &[u8]) -> u64 {
-    then(call as u64 + 1, hash(bytes))
-}
-
-fn named(call: Call, name: &str, variant: &str) -> u64 {
-    then(leaf(call, name.as_bytes()), hash(variant.as_bytes()))
-}
-
-/// The serializer: its result is the hash.
-#[derive(Clone, Copy)]
-struct Hasher {
+struct Hashing {
     levels: u32,
     calls: u32,
 }
 
-impl Hasher {
-    /// The serializer of what stands below a call that JSON nests `levels` deep.
-    fn below(self, levels: u32) -> Result<Self, Refused> {
-        let below = Self { levels: self.levels + levels, calls: self.calls + 1 };
-        if below.levels > LEVELS_MAX || below.calls > CALLS_MAX { Err(Refused::TooDeep) } else { Ok(below) }
+impl Hashing {
+    /// Where the content of the value at hand lies, if JSON puts it `levels` deeper.
+    fn inside(self, levels: u32) -> Result<Self, FingerprintError> {
+        let inner = Self { levels: self.levels + levels, calls: self.calls + 1 };
+        let fits = inner.levels <= LEVELS_MAX && inner.calls <= CALLS_MAX;
+        if fits { Ok(inner) } else { Err(FingerprintError::TooDeep) }
     }
 
-    fn gather(self, levels: u32, start: u64, ordered: bool) -> Result<Gather, Refused> {
-        Ok(Gather { hasher: self.below(levels)?, start, elements: 0, sum: 0, ordered, key: 0 })
-    }
-}
-
-/// The hash of a compound value under way.
-struct Gather {
-    hasher: Hasher,
-    start: u64,
-    elements: u64,
-    sum: u64,
-    ordered: bool,
-    key: u64,
-}
-
-impl Gather {
-    fn add(&mut self, hash: u64) {
-        self.elements += 1;
-        self.sum = if self.ordered { then(self.sum, hash) } else { self.sum.wrapping_add(mix(hash)) };
+    fn parts(self, mixer: Mixer, levels: u32) -> Result<Parts, FingerprintError> {
+        let inside = self.inside(levels)?;
+        Ok(Parts { inside, ordered: mixer, unordered: 0, count: 0, key: 0, lossy: None })
     }
 
-    fn value<T: Serialize + ?Sized>(&self, value: &T) -> Result<u64, Refused> {
-        value.serialize(self.hasher)
-    }
-
-    fn finish(self) -> u64 {
-        then(then(self.start, self.elements), self.sum)
+    /// A value that wraps one other.
+    fn wrapping<T: Serialize + ?Sized>(self, mixer: Mixer, inner: &T, levels: u32) -> Hashed {
+        let seen = inner.serialize(self.inside(levels)?)?;
+        Ok(Seen { hash: mixer.word(seen.hash).0, ..seen })
     }
 }
 
-macro_rules! leaves {
-    ($($method:ident($type:ty): $call:ident, $value:ident => $bytes:expr;)+) => {$(
-        fn $method(self, $value: $type) -> Result<u64, Refused> {
-            Ok(leaf(Call::$call, &$bytes))
+/// The methods for values of one or two words.
+macro_rules! scalars {
+    ($($method:ident($v:ident: $ty:ty) => $kind:expr, $words:expr;)+) => {$(
+        fn $method(self, $v: $ty) -> Hashed {
+            Ok(Seen::new($words.into_iter().fold(Mixer::new($kind), Mixer::word)))
         }
     )+};
 }
 
-impl ser::Serializer for Hasher {
-    type Ok = u64;
-    type Error = Refused;
-    type SerializeSeq = Gather;
-    type SerializeTuple = Gather;
-    type SerializeTupleStruct = Gather;
-    type SerializeTupleVariant = Gather;
-    type SerializeMap = Gather;
-    type SerializeStruct = Gather;
-    type SerializeStructVariant = Gather;
+impl Serializer for Hashing {
+    type Ok = Seen;
+    type Error = FingerprintError;
+    type SerializeSeq = Parts;
+    type SerializeTuple = Parts;
+    type SerializeTupleStruct = Parts;
+    type SerializeTupleVariant = Parts;
+    type SerializeMap = Parts;
+    type SerializeStruct = Parts;
+    type SerializeStructVariant = Parts;
 
-    leaves! {
-        serialize_bool(bool): Bool, v => [u8::from(v)];
-        serialize_i8(i8): Signed, v => i128::from(v).to_le_bytes();
-        serialize_i16(i16): Signed, v => i128::from(v).to_le_bytes();
-        serialize_i32(i32): Signed, v => i128::from(v).to_le_bytes();
-        serialize_i64(i64): Signed, v => i128::from(v).to_le_bytes();
-        serialize_i128(i128): Signed, v => v.to_le_bytes();
-        serialize_u8(u8): Unsigned, v => u128::from(v).to_le_bytes();
-        serialize_u16(u16): Unsigned, v => u128::from(v).to_le_bytes();
-        serialize_u32(u32): Unsigned, v => u128::from(v).to_le_bytes();
-        serialize_u64(u64): Unsigned, v => u128::from(v).to_le_bytes();
-        serialize_u128(u128): Unsigned, v => v.to_le_bytes();
-        serialize_f32(f32): F32, v => v.to_bits().to_le_bytes();
-        serialize_f64(f64): F64, v => v.to_bits().to_le_bytes();
-        serialize_char(char): Char, v => u32::from(v).to_le_bytes();
-        serialize_unit_struct(&'static str): UnitStruct, v => v.as_bytes();
+    fn is_human_readable(&self) -> bool {
+        true
     }
 
-    fn serialize_str(self, v: &str) -> Result<u64, Refused> {
-        Ok(leaf(Call::Text, v.as_bytes()))
+    scalars! {
+        serialize_bool(v: bool) => Kind::Bool, [u64::from(v)];
+        serialize_i8(v: i8) => Kind::I8, [i64::from(v).cast_unsigned()];
+        serialize_i16(v: i16) => Kind::I16, [i64::from(v).cast_unsigned()];
+        serialize_i32(v: i32) => Kind::I32, [i64::from(v).cast_unsigned()];
+        serialize_i64(v: i64) => Kind::I64, [v.cast_unsigned()];
+        serialize_i128(v: i128) => Kind::I128, halves(v.to_le_bytes());
+        serialize_u8(v: u8) => Kind::U8, [u64::from(v)];
+        serialize_u16(v: u16) => Kind::U16, [u64::from(v)];
+        serialize_u32(v: u32) => Kind::U32, [u64::from(v)];
+        serialize_u64(v: u64) => Kind::U64, [v];
+        serialize_u128(v: u128) => Kind::U128, halves(v.to_le_bytes());
+        serialize_char(v: char) => Kind::Char, [u64::from(v)];
     }
 
-    fn serialize_bytes(self, v: &[u8]) -> Result<u64, Refused> {
-        Ok(leaf(Call::Bytes, v))
+    fn serialize_f32(self, v: f32) -> Hashed {
+        Ok(Seen::float(Mixer::new(Kind::F32).word(u64::from(v.to_bits())), v.is_finite()))
     }
 
-    fn serialize_none(self) -> Result<u64, Refused> {
-        Ok(leaf(Call::None, &[]))
+    fn serialize_f64(self, v: f64) -> Hashed {
+        Ok(Seen::float(Mixer::new(Kind::F64).word(v.to_bits()), v.is_finite()))
     }
 
-    fn serialize_unit(self) -> Result<u64, Refused> {
-        Ok(leaf(Call::Unit, &[]))
+    fn serialize_str(self, v: &str) -> Hashed {
+        Ok(Seen::new(Mixer::new(Kind::Str).text(v)))
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<u64, Refused> {
-        Ok(then(leaf(Call::Some, &[]), value.serialize(self.below(0)?)?))
+    fn serialize_bytes(self, v: &[u8]) -> Hashed {
+        Ok(Seen::new(Mixer::new(Kind::Bytes).bytes(v)))
     }
 
-    fn serialize_unit_variant(
-        self,
-        name: &'static str,
-        _: u32,
-        variant: &'static str,
-    ) -> Result<u64, Refused> {
-        Ok(named(Call::UnitVariant, name, variant))
+    fn serialize_none(self) -> Hashed {
+        Ok(Seen::null(Mixer::new(Kind::None)))
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<u64, Refused> {
-        Ok(then(named(Call::Newtype, name, ""), value.serialize(self.below(0)?)?))
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Hashed {
+        let seen = self.wrapping(Mixer::new(Kind::Some), value, 0)?;
+        Ok(Seen { lossy: seen.lossy.or(seen.null.then_some(Lossy::SomeOfNull)), ..seen })
+    }
+
+    fn serialize_unit(self) -> Hashed {
+        Ok(Seen::null(Mixer::new(Kind::Unit)))
+    }
+
+    fn serialize_unit_struct(self, name: &'static str) -> Hashed {
+        Ok(Seen::null(Mixer::new(Kind::UnitStruct).text(name)))
+    }
+
+    fn serialize_unit_variant(self, name: &'static str, _index: u32, variant: &'static str) -> Hashed {
+        Ok(Seen::new(Mixer::new(Kind::UnitVariant).text(name).text(variant)))
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Hashed {
+        self.wrapping(Mixer::new(Kind::NewtypeStruct).text(name), value, 0)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
         name: &'static str,
-        _: u32,
+        _index: u32,
         variant: &'static str,
         value: &T,
-    ) -> Result<u64, Refused> {
-        Ok(then(named(Call::NewtypeVariant, name, variant), value.serialize(self.below(1)?)?))
+    ) -> Hashed {
+        let seen = self.wrapping(Mixer::new(Kind::NewtypeVariant).text(name).text(variant), value, 1)?;
+        Ok(Seen { null: false, ..seen })
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Gather, Refused> {
-        self.gather(1, leaf(Call::List, &[]), false)
+    fn serialize_seq(self, _len: Option<usize>) -> Result<Parts, FingerprintError> {
+        self.parts(Mixer::new(Kind::Seq), 1)
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Gather, Refused> {
-        self.gather(1, leaf(Call::Tuple, &[]), true)
+    fn serialize_tuple(self, _len: usize) -> Result<Parts, FingerprintError> {
+        self.parts(Mixer::new(Kind::Tuple), 1)
     }
 
-    fn serialize_tuple_struct(self, name: &'static str, _: usize) -> Result<Gather, Refused> {
-        self.gather(1, named(Call::TupleStruct, name, ""), true)
+    fn serialize_tuple_struct(self, name: &'static str, _len: usize) -> Result<Parts, FingerprintError> {
+        self.parts(Mixer::new(Kind::TupleStruct).text(name), 1)
     }
 
     fn serialize_tuple_variant(
         self,
         name: &'static str,
-        _: u32,
+        _index: u32,
         variant: &'static str,
-        _: usize,
-    ) -> Result<Gather, Refused> {
-        self.gather(2, named(Call::TupleVariant, name, variant), true)
+        _len: usize,
+    ) -> Result<Parts, FingerprintError> {
+        self.parts(Mixer::new(Kind::TupleVariant).text(name).text(variant), 2)
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Gather, Refused> {
-        self.gather(1, leaf(Call::Map, &[]), false)
+    fn serialize_map(self, _len: Option<usize>) -> Result<Parts, FingerprintError> {
+        self.parts(Mixer::new(Kind::Map), 1)
     }
 
-    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Gather, Refused> {
-        self.gather(1, named(Call::Struct, name, ""), false)
+    fn serialize_struct(self, name: &'static str, _len: usize) -> Result<Parts, FingerprintError> {
+        self.parts(Mixer::new(Kind::Struct).text(name), 1)
     }
 
     fn serialize_struct_variant(
         self,
         name: &'static str,
-        _: u32,
+        _index: u32,
         variant: &'static str,
-        _: usize,
-    ) -> Result<Gather, Refused> {
-        self.gather(2, named(Call::StructVariant, name, variant), false)
+        _len: usize,
+    ) -> Result<Parts, FingerprintError> {
+        self.parts(Mixer::new(Kind::StructVariant).text(name).text(variant), 2)
     }
 }
 
-macro_rules! elements {
-    ($($trait:ident: $method:ident;)+) => {$(
-        impl ser::$trait for Gather {
-            type Ok = u64;
-            type Error = Refused;
+/// A value with several parts, half read.
+struct Parts {
+    inside: Hashing,
+    /// Parts whose order counts.
+    ordered: Mixer,
+    /// The sum of the parts whose order does not count: unlike a xor, it does not cancel equal ones.
+    unordered: u64,
+    count: u64,
+    /// The hash of the map key whose value comes next.
+    key: u64,
+    lossy: Option<Lossy>,
+}
 
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-                let hash = self.value(value)?;
-                self.add(hash);
-                Ok(())
+impl Parts {
+    fn hash<T: Serialize + ?Sized>(&mut self, part: &T) -> Result<u64, FingerprintError> {
+        let seen = part.serialize(self.inside)?;
+        self.lossy = self.lossy.or(seen.lossy);
+        Ok(seen.hash)
+    }
+
+    fn append<T: Serialize + ?Sized>(&mut self, part: &T) -> Result<(), FingerprintError> {
+        let hash = self.hash(part)?;
+        self.ordered = self.ordered.word(hash);
+        self.count += 1;
+        Ok(())
+    }
+
+    fn gather(&mut self, mixer: Mixer) {
+        self.unordered = self.unordered.wrapping_add(mixer.0);
+        self.count += 1;
+    }
+
+    fn field<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), FingerprintError> {
+        let hash = self.hash(value)?;
+        self.gather(Mixer::new(Kind::Field).text(name).word(hash));
+        Ok(())
+    }
+
+    fn seen(self) -> Seen {
+        let mixer = self.ordered.word(self.unordered).word(self.count);
+        Seen { lossy: self.lossy, ..Seen::new(mixer) }
+    }
+}
+
+impl ser::SerializeSeq for Parts {
+    type Ok = Seen;
+    type Error = FingerprintError;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), FingerprintError> {
+        let hash = self.hash(value)?;
+        self.gather(Mixer::new(Kind::Element).word(hash));
+        Ok(())
+    }
+
+    fn end(self) -> Hashed {
+        Ok(self.seen())
+    }
+}
+
+impl ser::SerializeMap for Parts {
+    type Ok = Seen;
+    type Error = FingerprintError;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), FingerprintError> {
+        self.key = self.hash(key)?;
+        Ok(())
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), FingerprintError> {
+        let hash = self.hash(value)?;
+        self.gather(Mixer::new(Kind::Entry).word(self.key).word(hash));
+        Ok(())
+    }
+
+    fn end(self) -> Hashed {
+        Ok(self.seen())
+    }
+}
+
+/// Implements the traits of the three ordered kinds and of the two named ones, which differ in names only.
+macro_rules! parts {
+    ($($kind:ident . $method:ident => $with:ident ( $($name:ident)? )),+) => {$(
+        impl ser::$kind for Parts {
+            type Ok = Seen;
+            type Error = FingerprintError;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, $($name: &'static str,)? value: &T) -> Result<(), FingerprintError> {
+                self.$with($($name,)? value)
             }
 
-            fn end(self) -> Result<u64, Refused> {
-                Ok(self.finish())
+            fn end(self) -> Hashed {
+                Ok(self.seen())
             }
         }
     )+};
 }
 
-elements! {
-    SerializeSeq: serialize_element;
-    SerializeTuple: serialize_element;
-    SerializeTupleStruct: serialize_field;
-    SerializeTupleVariant: serialize_field;
+parts! {
+    SerializeTuple.serialize_element => append(),
+    SerializeTupleStruct.serialize_field => append(),
+    SerializeTupleVariant.serialize_field => append(),
+    SerializeStruct.serialize_field => field(name),
+    SerializeStructVariant.serialize_field => field(name)
 }
 
-macro_rules! fields {
-    ($($trait:ident;)+) => {$(
-        impl ser::$trait for Gather {
-            type Ok = u64;
-            type Error = Refused;
-
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Refused> {
-                let hash = then(hash(name.as_bytes()), self.value(value)?);
-                self.add(hash);
-                Ok(())
-            }
-
-            fn end(self) -> Result<u64, Refused> {
-                Ok(self.finish())
-            }
-        }
-    )+};
-}
-
-fields! {
-    SerializeStruct;
-    SerializeStructVariant;
-}
-
-impl ser::SerializeMap for Gather {
-    type Ok = u64;
-    type Error = Refused;
-
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refused> {
-        self.key = self.value(key)?;
-        Ok(())
-    }
-
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-        let hash = then(self.key, self.value(value)?);
-        self.add(hash);
-        Ok(())
-    }
-
-    fn end(self) -> Result<u64, Refused> {
-        Ok(self.finish())
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -49,6 +49,12 @@ impl Fork {
         }
     }
 
+    /// A construct belongs to the scope that it began in, whoever polls it.
+    pub(crate) fn check_here(&self) -> Result<(), (Arc<Run>, Error)> {
+        let Some(Numbered { ticket, .. }) = &self.numbered else { return Ok(()) };
+        ticket.check_here().map_err(|fault| (Arc::clone(&ticket.scope.run), fault))
+    }
+
     /// What branch `index` runs in.
     pub(crate) fn branch(&self, index: u32) -> Ambient {
         let Some(Numbered { ticket, branches }) = &self.numbered else { return self.ambient.clone() };

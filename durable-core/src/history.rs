@@ -44,7 +44,8 @@ impl History {
         self.entries.get(after).map(|entry| &entry.step).filter(|step| step.position.is_below(position))
     }
 
-    /// The operation `name` that is recorded nearest to `position` in the same scope, if it is recorded there at all.
+    /// The operation `name` that is recorded nearest to `position` in the same scope, if it is recorded there
+    /// at all.
     pub(crate) fn nearest(&self, name: &str, kind: Kind, position: &Position) -> Option<StepKey> {
         let alike = |step: &&StepRecord| {
             step.name == name && step.kind == kind && step.position.scope() == position.scope()
@@ -53,7 +54,8 @@ impl History {
         steps.min_by_key(|step| step.position.number().abs_diff(position.number())).map(StepRecord::key)
     }
 
-    /// The recorded steps that this execution has not come to. What lies in an inline child that was reached as a whole is not counted.
+    /// The recorded steps that this execution has not come to. What lies in an inline child that was reached
+    /// as a whole is not counted.
     pub(crate) fn unreached(&self) -> Vec<StepKey> {
         let mut skipped: Option<&Position> = None;
         let mut keys = Vec::new();

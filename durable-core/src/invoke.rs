@@ -1,5 +1,5 @@
-//! The entry points of a workflow: builders that name the id, the arguments and the engine, and run to the end.
-//! Called inside a run they start a run of its own, take a position there and record its outcome.
+//! The entry points of a workflow: builders that name the id, the arguments and the engine, and run to the
+//! end. Called inside a run they start a run of its own, take a position there and record its outcome.
 //! Knows no rows and no SQL; the types of the user stop here.
 
 use std::any::type_name;
@@ -13,14 +13,15 @@ use std::task::{Context, Poll, ready};
 
 use crate::args::ArgsSink;
 use crate::call::Call;
-use crate::codec::{Codec, InputCodec};
 use crate::engine::Engine;
 use crate::entry::{Admission, Encoding, Held, Request};
 use crate::error::{Error, RunError};
 use crate::fork::Panic;
 use crate::key::WorkflowId;
 use crate::memo::{WorkflowSpec, is_unwinding, message};
-use crate::outcome::{Encoded, Undecodable, Unstorable};
+use crate::outcome::{
+    Codec, Encoded, Settled, Tried, Undecodable, Unstorable, decode_input, encode_input, settle,
+};
 use crate::registry::{AsyncWorkflow, SyncWorkflow, Workflow};
 use crate::run::{Ambient, Mode, Run, Stopped};
 use crate::scope::Scope;
@@ -42,8 +43,8 @@ pub struct AsyncRunBuilder<W: Workflow> {
     call: Invocation<W>,
 }
 
-/// The future of a run. It does nothing until it is polled; dropped before its end, it gives the run up, and the next
-/// `run_durable` goes on from what is recorded.
+/// The future of a run. It does nothing until it is polled; dropped before its end, it gives the run up, and
+/// the next `run_durable` goes on from what is recorded.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct RunFuture<W: Workflow> {
     inner: Pin<Box<dyn Future<Output = Outcome<W>> + Send>>,
@@ -62,7 +63,8 @@ macro_rules! builder {
                 Self { call: Invocation::new(id.as_ref(), None) }
             }
 
-            /// Runs on `engine`. Otherwise on the engine of the current run, the one that was entered, the global one, or the one at `$DURABLE_DB`.
+            /// Runs on `engine`. Otherwise on the engine of the current run, the one that was entered, the
+            /// global one, or the one at `$DURABLE_DB`.
             pub fn on(mut self, engine: &Engine) -> Self {
                 self.call.engine = Some(engine.clone());
                 self
@@ -84,26 +86,31 @@ builder!(RunBuilder);
 builder!(AsyncRunBuilder);
 
 impl<W: SyncWorkflow> RunBuilder<W> {
-    /// Runs or resumes to the end, and returns what the workflow returned. If the run is being executed elsewhere, waits for it.
+    /// Runs or resumes to the end, and returns what the workflow returned. If the run is being executed
+    /// elsewhere, waits for it.
     ///
     /// # Errors
-    /// [`RunError::Failed`] with the workflow's own error, which is recorded; [`RunError::Engine`] for everything else.
+    /// [`RunError::Failed`] with the workflow's own error, which is recorded; [`RunError::Engine`] for
+    /// everything else.
     pub fn run(self) -> Outcome<W> {
         let returned = match Ambient::current() {
             Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
                 self.call.run_inside(&scope).unwrap_or_else(|fault| scope.run.unwind(fault))
             }
-            _ => self.call.prepare()?.run(None)?.returned,
+            // A step is no place for a position, but a run can wait for itself from there too.
+            ambient => self.call.prepare()?.run(ambient.run())?.returned,
         };
         W::into_result(returned).map_err(RunError::Failed)
     }
 }
 
 impl<W: AsyncWorkflow> AsyncRunBuilder<W> {
-    /// Runs or resumes to the end, and returns what the workflow returned. If the run is being executed elsewhere, waits for it.
+    /// Runs or resumes to the end, and returns what the workflow returned. If the run is being executed
+    /// elsewhere, waits for it.
     ///
     /// # Errors
-    /// [`RunError::Failed`] with the workflow's own error, which is recorded; [`RunError::Engine`] for everything else.
+    /// [`RunError::Failed`] with the workflow's own error, which is recorded; [`RunError::Engine`] for
+    /// everything else.
     pub fn run(self) -> RunFuture<W> {
         RunFuture { inner: Box::pin(run_async(self.call)) }
     }
@@ -148,7 +155,7 @@ struct Finished<R> {
 impl<W: Workflow> Invocation<W> {
     fn new(id: &str, input: Option<W::Input>) -> Self {
         let encode = |input| {
-            let (json, fingerprint) = W::input().encode(&input, usize::MAX)?;
+            let (json, fingerprint) = encode_input(W::input(), &input, usize::MAX)?;
             Ok(Encoding { json, fingerprint })
         };
         Self { id: id.to_owned(), input: input.map(encode), engine: None, workflow: PhantomData }
@@ -206,12 +213,13 @@ impl<W: SyncWorkflow> Prepared<W> {
 async fn run_async<W: AsyncWorkflow>(call: Invocation<W>) -> Outcome<W> {
     let returned = match Ambient::current() {
         Ambient::Inside(scope) if !is_unwinding(&scope.run) => run_async_inside(call, scope).await,
-        _ => call.prepare()?.run_async(None).await?.returned,
+        ambient => call.prepare()?.run_async(ambient.run()).await?.returned,
     };
     W::into_result(returned).map_err(RunError::Failed)
 }
 
-/// Runs as an operation of another run, which records the outcome at its own position. After a fault it never ends.
+/// Runs as an operation of another run, which records the outcome at its own position. After a fault it never
+/// ends.
 async fn run_async_inside<W: AsyncWorkflow>(call: Invocation<W>, scope: Arc<Scope>) -> W::Returned {
     let mut recorded = pin!(run_recorded(call, &scope));
     poll_fn(|cx| match ready!(recorded.as_mut().poll(cx)) {
@@ -240,7 +248,8 @@ impl<W: AsyncWorkflow> Prepared<W> {
                 Admission::Wait(wait) => wait.ready(&self.engine).await,
                 Admission::Ended(status, json) => return self.stored(status, json),
                 Admission::Run(held, input) => {
-                    // Held is declared before the body, so a dropped future drops the body first and then gives the run up.
+                    // Held is declared before the body, so a dropped future drops the body first and then
+                    // gives the run up.
                     let (held, input) = self.decode(held, &input)?;
                     let span = trace::run_span(W::SPEC.name, &self.id);
                     let called =
@@ -254,7 +263,7 @@ impl<W: AsyncWorkflow> Prepared<W> {
 
 impl<W: Workflow> Prepared<W> {
     fn admit(&self, parent: Option<&Arc<Run>>, mode: Mode) -> Result<Admission, Error> {
-        let fingerprint_of = |json: &str| match W::input().decode(json) {
+        let fingerprint_of = |json: &str| match decode_input(W::input(), json) {
             Ok((_, fingerprint)) => Ok(fingerprint),
             Err(source) => Err(self.undecodable(source)),
         };
@@ -264,7 +273,7 @@ impl<W: Workflow> Prepared<W> {
 
     /// The stored input is what runs, also the first time.
     fn decode(&self, held: Held, input: &str) -> Result<(Held, W::Input), Error> {
-        match W::input().decode(input) {
+        match decode_input(W::input(), input) {
             Ok((input, _)) => Ok((held, input)),
             Err(source) => {
                 let fault = self.undecodable(source);
@@ -333,9 +342,14 @@ fn close<W: Workflow>(
         Ok(returned) => returned,
         Err(message) => return Err(held.give_up_panicked(&message)),
     };
-    let settled = W::codec().settle(W::SPEC.name, returned, run.settings.payload_bytes_max);
+    let settled = settle(
+        &W::codec(),
+        Tried { step: W::SPEC.name, attempts: 1 },
+        returned,
+        run.settings.payload_bytes_max,
+    );
     match settled {
-        Ok((encoded, returned)) => {
+        Ok(Settled { encoded, returned }) => {
             let json = encoded.json.clone();
             held.finish(if encoded.status == StepStatus::Completed {
                 End::Completed(json)

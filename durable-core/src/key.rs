@@ -103,8 +103,9 @@ impl fmt::Debug for WorkflowId {
 /// Where an operation stands in its run: the path of sequence numbers that leads to it.
 ///
 /// `3` is the fourth operation of the workflow; `1.0.2` is the third one in branch 0 of the parallel
-/// construct (or the inline child) at position `1`. Numbers stand at even places of the path, branches at odd ones, so the
-/// length is always odd. Positions order as the program meets them: `1 < 1.0.0 < 1.0.1 < 1.1.0 < 2`.
+/// construct (or the inline child) at position `1`. Numbers stand at even places of the path, branches at odd
+/// ones, so the length is always odd. Positions order as the program meets them: `1 < 1.0.0 < 1.0.1 < 1.1.0 <
+/// 2`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(Box<[u32]>);
 

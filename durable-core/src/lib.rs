@@ -8,13 +8,13 @@ mod args;
 mod build;
 mod call;
 mod clock;
-mod codec;
 mod concurrent;
 mod core;
 mod draw;
 mod engine;
 mod entry;
 mod error;
+mod failed;
 mod fingerprint;
 mod fork;
 mod history;
@@ -40,7 +40,7 @@ mod sleep;
 pub mod store;
 mod trace;
 
-pub use crate::clock::{Clock, SystemClock, TestClock, Timestamp};
+pub use crate::clock::{Alarm, Clock, SystemClock, TestClock, Timestamp};
 #[cfg(feature = "sqlite")]
 pub use crate::engine::open;
 pub use crate::engine::{
@@ -50,10 +50,11 @@ pub use crate::engine::{
 pub use crate::error::{
     Difference, Divergence, Error, InputMismatch, Operation, Overlap, RunError, Unstructured,
 };
+pub use crate::failed::{FailureKind, StepFailed};
 pub use crate::invoke::{AsyncRunBuilder, RunBuilder, RunFuture};
 pub use crate::key::{InvalidId, Position, Site, StepKey, WORKFLOW_ID_BYTES_MAX, WorkflowId};
 pub use crate::moments::{Random, idempotency_key, now, random, resource, try_resource, uuid};
-pub use crate::outcome::{FailureKind, StepFailed, Undecodable, Unstorable};
+pub use crate::outcome::{Undecodable, Unstorable};
 pub use crate::parallel::{Branch, Branches, join, map, scope};
 pub use crate::probe::Value;
 pub use crate::sleep::{sleep, sleep_until};

@@ -1,6 +1,6 @@
-//! The replay decision: at a position, give back what was recorded, or run the body and record what it returns.
-//! Nothing else in the crate calls the body of a step, so "at most one recorded result per position" is proved here
-//! and, for futures, in `poll`.
+//! The replay decision: at a position, give back what was recorded, or run the body and record what it
+//! returns. Nothing else in the crate calls the body of a step, so "at most one recorded result per position"
+//! is proved here and, for futures, in `poll`.
 //! Knows no SQL and no JSON.
 
 use std::any::Any;
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use crate::args::Args;
 use crate::call::Call;
-use crate::codec::Codec;
 use crate::error::Error;
+use crate::failed::{FailureKind, StepFailed};
 use crate::key::Site;
-use crate::outcome::{FailureKind, StepFailed, Undecodable};
+use crate::outcome::{Codec, Settled, Tried, Undecodable, settle, settle_failed};
 use crate::retry::Retry;
 use crate::run::{Ambient, Run, StepContext, any_live, any_strict};
 use crate::scope::Scope;
@@ -176,7 +176,7 @@ pub(crate) fn is_unwinding(run: &Run) -> bool {
     reason = "a misplaced step whose type has no room for an error has no other way to say so"
 )]
 pub(crate) fn refused<C: Codec>(codec: C, failed: StepFailed) -> C::Returned {
-    codec.fail(failed).unwrap_or_else(|failed| panic_any(failed.to_string()))
+    codec.from_failed(failed).unwrap_or_else(|failed| panic_any(failed.to_string()))
 }
 
 fn memoized<C: Codec>(
@@ -305,7 +305,8 @@ pub(crate) enum Conclusion<R> {
 }
 
 impl<R> Conclusion<R> {
-    /// The value, or the panic that the step ended in: live and on replay the caller sees the same. Where that panic has just happened (`live`), the panic hook has spoken.
+    /// The value, or the panic that the step ended in: live and on replay the caller sees the same. Where
+    /// that panic has just happened (`live`), the panic hook has spoken.
     #[expect(
         clippy::panic,
         reason = "the user's own panic, given back where its type has no room for an error"
@@ -343,13 +344,13 @@ pub(crate) fn conclude<C: Codec>(
     attempts: u32,
 ) -> Result<Conclusion<C::Returned>, Error> {
     let bytes_max = call.run().settings.payload_bytes_max;
+    let tried = Tried { step: call.key.as_str(), attempts };
     let settled = match ended {
-        Ok(returned) => codec
-            .settle(call.key.as_str(), returned, bytes_max)
-            .map(|(encoded, returned)| (encoded, Ok(returned))),
-        Err(failed) => codec.settle_failed(failed, bytes_max),
+        Ok(returned) => settle(&codec, tried, returned, bytes_max)
+            .map(|Settled { encoded, returned }| Settled { encoded, returned: Ok(returned) }),
+        Err(failed) => settle_failed(&codec, failed, bytes_max),
     };
-    let (encoded, returned) = settled.map_err(|unstorable| call.unstorable(unstorable))?;
+    let Settled { encoded, returned } = settled.map_err(|unstorable| call.unstorable(unstorable))?;
     let recorded = call.record(encoded, attempts)?;
     call.end(recorded);
     Ok(match returned {

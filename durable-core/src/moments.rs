@@ -16,7 +16,8 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::run::Ambient;
 
-/// The time of the last operation that is recorded in this scope; at first, of the run's start. The same on replay.
+/// The time of the last operation that is recorded in this scope; at first, of the run's start. The same on
+/// replay.
 ///
 /// It stands still between operations. After a [`sleep`](crate::sleep) it is at least the time to wake.
 ///
@@ -43,7 +44,8 @@ pub fn random<T: Random>() -> T {
     T::from_draws(&mut draw_one)
 }
 
-/// A type that [`random`] makes values of: every value of an integer type is as likely as any other, a float lies in `0.0..1.0`.
+/// A type that [`random`] makes values of: every value of an integer type is as likely as any other, a float
+/// lies in `0.0..1.0`.
 pub trait Random: sealed::Sealed {
     #[doc(hidden)]
     fn from_draws(draw: &mut dyn FnMut() -> u64) -> Self;
@@ -73,10 +75,15 @@ random! {
     i64: draw => draw().cast_signed();
     i32: draw => u32::from_draws(draw).cast_signed();
     bool: draw => draw() >> 63 == 1;
-    f64: draw => f64::from(u32::from_draws(draw) >> 6).mul_add(67_108_864.0, f64::from(u32::from_draws(draw) >> 6)) / 4_503_599_627_370_496.0;
+    f64: draw => {
+        // 53 bits, as many as the mantissa has: 32 high ones and 21 low ones.
+        let (high, low) = (u32::from_draws(draw), u32::from_draws(draw) >> 11);
+        f64::from(high).mul_add(f64::from(1_u32 << 21), f64::from(low)) / f64::from(1_u32 << 31) / f64::from(1_u32 << 22)
+    };
 }
 
-/// A UUID of version 7, the same one on replay: its time is [`now`], its other bits are random as those of [`random`].
+/// A UUID of version 7, the same one on replay: its time is [`now`], its other bits are random as those of
+/// [`random`].
 ///
 /// # Examples
 /// ```
@@ -99,8 +106,8 @@ fn draw_one() -> u64 {
     }
 }
 
-/// A text that names this step of this run, for services that drop repeated requests: the same over attempts and resumes,
-/// another one for every other step, and another one after `Engine::reset`.
+/// A text that names this step of this run, for services that drop repeated requests: the same over attempts
+/// and resumes, another one for every other step, and another one after `Engine::reset`.
 ///
 /// Between steps it names the run; outside a run it is a new one at each call.
 ///
@@ -116,11 +123,12 @@ pub fn idempotency_key() -> String {
     }
 }
 
-/// What `Engine::builder().with(value)` gave to the engine of this run; outside a run, to the engine that was entered or is global.
+/// What `Engine::builder().with(value)` gave to the engine of this run; outside a run, to the engine that was
+/// entered or is global.
 ///
 /// # Panics
-/// Outside a run, if there is no such value. Inside a run that is a fault and ends the run with [`Error::MissingResource`];
-/// [`try_resource`] returns it instead.
+/// Outside a run, if there is no such value. Inside a run that is a fault and ends the run with
+/// [`Error::MissingResource`]; [`try_resource`] returns it instead.
 ///
 /// # Examples
 /// ```

@@ -1,249 +1,241 @@
-//! How values become rows and come back: the only place that touches `serde_json`.
-//! The one rule: a value is decoded again, and compared with what it was, before anyone records it; the caller gets the decoded one,
-//! live as on replay. What would come back changed is refused while nothing is stored.
-//! Knows no store and no step.
+//! Outcomes as the store keeps them: what a function returned, to JSON and back.
+//! What a caller gets is always what was decoded, live as on replay, and [`settle`] refuses a value that
+//! would not come back as it was: nothing is recorded that cannot be replayed. Nothing else in the crate
+//! knows JSON. Knows no store and no run.
+
+mod form;
+mod refusal;
 
 use std::any::type_name;
-use std::fmt;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+pub(crate) use form::describe;
+pub use form::{Form, Json, JsonOrFailed, Message, Missing};
+use form::{StoredFailure, read, write};
+pub use refusal::{Undecodable, Unstorable};
 
-use crate::fingerprint::{LEVELS_MAX, Refused, fingerprint};
+use crate::failed::StepFailed;
+use crate::fingerprint::Seen;
 use crate::store::StepStatus;
 
-/// A step that failed, as its record tells it: what an error type that is not itself stored is rebuilt from.
-///
-/// A step whose error is `From<StepFailed>` (`anyhow::Error`, `Box<dyn Error + Send + Sync>`, an enum with
-/// `#[from] StepFailed`) gets one for its own errors, for panics and for timeouts. It shows as the message.
-///
-/// # Examples
-/// ```
-/// use durable_core::StepFailed;
-/// #[derive(Debug)]
-/// enum OrderError {
-///     Step(StepFailed),
-/// }
-/// impl From<StepFailed> for OrderError {
-///     fn from(failed: StepFailed) -> Self {
-///         Self::Step(failed)
-///     }
-/// }
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StepFailed {
-    kind: FailureKind,
-    step: String,
-    message: String,
-    attempts: u32,
+/// An outcome in its stored form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// Whether `json` holds the value or the error.
+    pub status: StepStatus,
+    /// The value or the error. A [`StepFailed`] is wrapped: `{"durable::StepFailed":{…}}`.
+    pub json: String,
 }
 
-/// Why a step failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum FailureKind {
-    /// Its body returned an error.
-    Error,
-    /// Its body panicked.
-    Panic,
-    /// An attempt took longer than its `timeout`.
-    Timeout,
-    /// It is strict, and was called where no run is known.
-    Unowned,
+/// Which step returned, and after how many attempts.
+#[derive(Debug, Clone, Copy)]
+pub struct Tried<'a> {
+    /// The step's key, as `charge_0`, or a workflow's name.
+    pub step: &'a str,
+    /// How often the body ran.
+    pub attempts: u32,
 }
 
-impl StepFailed {
-    pub(crate) fn new(kind: FailureKind, step: &str, message: String, attempts: u32) -> Self {
-        Self { kind, step: step.to_owned(), message, attempts }
-    }
+/// How a return type is stored.
+pub trait Codec: Copy {
+    /// The return type.
+    type Returned;
 
-    /// Why it failed.
-    pub fn kind(&self) -> FailureKind {
-        self.kind
-    }
+    /// The fingerprint of `returned`; see [`Form::inspect`].
+    fn inspect(&self, returned: &Self::Returned) -> Result<Seen, Unstorable>;
 
-    /// The key of the step, `charge_0`; for an error of a workflow, its name.
-    pub fn step(&self) -> &str {
-        &self.step
-    }
+    /// The stored form of `returned`. Checks nothing: see [`settle`].
+    fn encode(&self, tried: Tried<'_>, returned: &Self::Returned) -> Result<Encoded, Unstorable>;
 
-    /// The text of the error or the panic.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
+    /// What a stored outcome returns.
+    fn decode(&self, status: StepStatus, json: &str) -> Result<Self::Returned, Undecodable>;
 
-    /// How often the body ran; 0 where that is not known.
-    pub fn attempts(&self) -> u32 {
-        self.attempts
-    }
+    /// Whether `returned` is an error.
+    fn is_failure(&self, returned: &Self::Returned) -> bool;
+
+    /// What the function returns for `failed`, or `failed` itself if its return type cannot hold it.
+    #[expect(clippy::wrong_self_convention, reason = "the codec stands for the type that is made")]
+    fn from_failed(&self, failed: StepFailed) -> Result<Self::Returned, StepFailed>;
+
+    /// The type that an outcome of this status holds, as the compiler names it.
+    fn type_name(&self, status: StepStatus) -> &'static str;
 }
 
-impl fmt::Display for StepFailed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            FailureKind::Error | FailureKind::Unowned => f.write_str(&self.message),
-            FailureKind::Panic => write!(f, "step `{}` panicked: {}", self.step, self.message),
-            FailureKind::Timeout => write!(f, "step `{}` timed out: {}", self.step, self.message),
+/// The codec of a type that is not a `Result`.
+#[derive(Debug, Clone, Copy)]
+pub struct ValueCodec<F>(pub(crate) F);
+
+/// The codec of a `Result`.
+#[derive(Debug, Clone, Copy)]
+pub struct ResultCodec<F, G>(pub(crate) F, pub(crate) G);
+
+impl<F: Form> Codec for ValueCodec<F> {
+    type Returned = F::Value;
+
+    fn inspect(&self, returned: &F::Value) -> Result<Seen, Unstorable> {
+        self.0.inspect(returned)
+    }
+
+    fn encode(&self, tried: Tried<'_>, returned: &F::Value) -> Result<Encoded, Unstorable> {
+        Ok(Encoded { status: StepStatus::Completed, json: self.0.encode(tried, returned)? })
+    }
+
+    fn decode(&self, status: StepStatus, json: &str) -> Result<F::Value, Undecodable> {
+        match status {
+            StepStatus::Completed => self.0.decode(json),
+            StepStatus::Failed => Err(Undecodable::Failed(read::<StoredFailure>(json)?.failed)),
+        }
+    }
+
+    fn is_failure(&self, _returned: &F::Value) -> bool {
+        false
+    }
+
+    fn from_failed(&self, failed: StepFailed) -> Result<F::Value, StepFailed> {
+        Err(failed)
+    }
+
+    fn type_name(&self, status: StepStatus) -> &'static str {
+        match status {
+            StepStatus::Completed => type_name::<F::Value>(),
+            StepStatus::Failed => type_name::<StepFailed>(),
         }
     }
 }
 
-impl std::error::Error for StepFailed {}
+impl<F: Form, G: Form> Codec for ResultCodec<F, G> {
+    type Returned = Result<F::Value, G::Value>;
 
-impl From<StepFailed> for std::io::Error {
-    fn from(failed: StepFailed) -> Self {
-        Self::other(failed)
+    fn inspect(&self, returned: &Self::Returned) -> Result<Seen, Unstorable> {
+        match returned {
+            Ok(value) => self.0.inspect(value),
+            Err(error) => self.1.inspect(error),
+        }
+    }
+
+    fn encode(&self, tried: Tried<'_>, returned: &Self::Returned) -> Result<Encoded, Unstorable> {
+        Ok(match returned {
+            Ok(value) => Encoded { status: StepStatus::Completed, json: self.0.encode(tried, value)? },
+            Err(error) => Encoded { status: StepStatus::Failed, json: self.1.encode(tried, error)? },
+        })
+    }
+
+    fn decode(&self, status: StepStatus, json: &str) -> Result<Self::Returned, Undecodable> {
+        match status {
+            StepStatus::Completed => self.0.decode(json).map(Ok),
+            StepStatus::Failed if json.starts_with(StoredFailure::PREFIX) => {
+                let failed = read::<StoredFailure>(json)?.failed;
+                self.from_failed(failed).map_err(Undecodable::Failed)
+            }
+            StepStatus::Failed => self.1.decode(json).map(Err),
+        }
+    }
+
+    fn is_failure(&self, returned: &Self::Returned) -> bool {
+        returned.is_err()
+    }
+
+    fn from_failed(&self, failed: StepFailed) -> Result<Self::Returned, StepFailed> {
+        self.1.rebuild(failed).map(Err)
+    }
+
+    fn type_name(&self, status: StepStatus) -> &'static str {
+        match status {
+            StepStatus::Completed => type_name::<F::Value>(),
+            StepStatus::Failed => type_name::<G::Value>(),
+        }
     }
 }
 
-/// A [`StepFailed`] as a FAILED row holds it, where it stands for an error that is not stored itself.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Envelope<F> {
-    #[serde(rename = "durable::StepFailed")]
-    failed: F,
+/// An outcome that can be recorded, and what its caller gets.
+#[derive(Debug)]
+pub struct Settled<R> {
+    /// To record.
+    pub encoded: Encoded,
+    /// What its caller gets.
+    pub returned: R,
 }
 
-/// An outcome as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Encoded {
-    pub(crate) status: StepStatus,
-    pub(crate) json: String,
-}
-
-/// A failure as it is stored, and as the function returns it if its type has room for it.
-pub(crate) type SettledFailure<R> = (Encoded, Result<R, StepFailed>);
-
-/// Why a value cannot be stored.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unstorable {
-    /// It would come back from JSON as another value, or not at all.
-    #[error(
-        "the `{type_name}` would not come back as it is: {reason}; JSON has no NaN, no infinities, no `Some(None)` and no \
-         map keys but texts and numbers, so return a type without them"
-    )]
-    Changed {
-        /// The type of the value.
-        type_name: &'static str,
-        /// What the decoder said.
-        reason: String,
-    },
-    /// It is nested too deep.
-    #[error("the `{type_name}` is nested deeper than {LEVELS_MAX} levels; flatten it, or return its text")]
-    TooDeep {
-        /// The type of the value.
-        type_name: &'static str,
-    },
-    /// It is too large.
-    #[error(
-        "the `{type_name}` takes {bytes} bytes of JSON, and at most {bytes_max} are stored; store it elsewhere and return where"
-    )]
-    TooLarge {
-        /// The type of the value.
-        type_name: &'static str,
-        /// Its size.
-        bytes: usize,
-        /// The limit, as `Engine::builder().payload_bytes_max(…)` sets it.
-        bytes_max: usize,
-    },
-    /// Its own `Serialize` refused.
-    #[error("the `{type_name}` does not serialize: {reason}")]
-    Refused {
-        /// The type of the value.
-        type_name: &'static str,
-        /// What it said.
-        reason: String,
-    },
-}
-
-/// Why a stored value cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Undecodable {
-    /// It is no JSON of this type.
-    #[error("it is no `{type_name}`: {reason}")]
-    Json {
-        /// The type that was asked for.
-        type_name: &'static str,
-        /// What the decoder said.
-        reason: String,
-    },
-    /// It is a failure that the type has no room for.
-    #[error("{0}")]
-    Failed(StepFailed),
-}
-
-/// Encodes `value`, decodes that again and compares; what was decoded, and its fingerprint.
-pub(crate) fn round_trip<T: Serialize + DeserializeOwned>(
-    value: &T,
+/// Returns the stored form of `returned`, and what a replay makes of it.
+///
+/// # Errors
+/// If `returned` would not come back as it is, is nested too deep, or takes more than `bytes_max` bytes.
+pub fn settle<C: Codec>(
+    codec: &C,
+    tried: Tried<'_>,
+    returned: C::Returned,
     bytes_max: usize,
-) -> Result<(String, T, u64), Unstorable> {
-    let type_name = type_name::<T>();
-    let before = print(value)?;
-    let json = serde_json::to_string(value)
-        .map_err(|error| Unstorable::Changed { type_name, reason: error.to_string() })?;
-    if json.len() > bytes_max {
-        return Err(Unstorable::TooLarge { type_name, bytes: json.len(), bytes_max });
-    }
-    let decoded: T = serde_json::from_str(&json)
-        .map_err(|error| Unstorable::Changed { type_name, reason: error.to_string() })?;
-    if print(&decoded)? != before {
-        let reason = format!("its JSON, {}, reads as another value", start_of(&json));
-        return Err(Unstorable::Changed { type_name, reason });
-    }
-    Ok((json, decoded, before))
+) -> Result<Settled<C::Returned>, Unstorable> {
+    // Before the encoder recurses: this pass refuses what is nested too deep.
+    let before = codec.inspect(&returned)?;
+    let encoded = codec.encode(tried, &returned)?;
+    drop(returned);
+    let type_name = codec.type_name(encoded.status);
+    check_size(type_name, &encoded.json, bytes_max)?;
+    let decoded = codec
+        .decode(encoded.status, &encoded.json)
+        .map_err(|error| Unstorable::unreadable(type_name, before, error))?;
+    check_same(type_name, before, codec.inspect(&decoded)?)?;
+    Ok(Settled { encoded, returned: decoded })
 }
 
-fn print<T: Serialize>(value: &T) -> Result<u64, Unstorable> {
-    let type_name = type_name::<T>();
-    fingerprint(value).map_err(|refused| match refused {
-        Refused::TooDeep => Unstorable::TooDeep { type_name },
-        Refused::Custom(reason) => Unstorable::Refused { type_name, reason },
-    })
+/// Returns the stored form of a failure that the function did not return itself, and what the call returns
+/// for it: the failure again if its type cannot hold it, so that the call panics with it.
+///
+/// # Errors
+/// If the failure takes more than `bytes_max` bytes.
+pub fn settle_failed<C: Codec>(
+    codec: &C,
+    failed: StepFailed,
+    bytes_max: usize,
+) -> Result<Settled<Result<C::Returned, StepFailed>>, Unstorable> {
+    let stored = StoredFailure { failed };
+    let encoded = Encoded { status: StepStatus::Failed, json: write(&stored)? };
+    check_size(type_name::<StepFailed>(), &encoded.json, bytes_max)?;
+    Ok(Settled { encoded, returned: codec.from_failed(stored.failed) })
 }
 
-fn start_of(json: &str) -> String {
-    const SHOWN_CHARS_MAX: usize = 60;
-    let shown: String = json.chars().take(SHOWN_CHARS_MAX).collect();
-    if shown.len() < json.len() { format!("{shown}…") } else { shown }
-}
-
-/// Reads `json` as a `T`.
-pub(crate) fn read<T: DeserializeOwned>(json: &str) -> Result<T, Undecodable> {
-    serde_json::from_str(json)
-        .map_err(|error| Undecodable::Json { type_name: type_name::<T>(), reason: error.to_string() })
-}
-
-/// The JSON of a failure that stands for an error.
-pub(crate) fn seal(failed: &StepFailed, bytes_max: usize) -> Result<String, Unstorable> {
-    round_trip(&Envelope { failed: failed.clone() }, bytes_max).map(|(json, _, _)| json)
-}
-
-/// The failure in a FAILED row, if it holds one.
-pub(crate) fn unseal(json: &str) -> Option<StepFailed> {
-    serde_json::from_str(json).ok().map(|Envelope { failed }| failed)
-}
-
-/// Encodes the arguments of a run as they are stored, and tells their fingerprint.
-pub(crate) fn encode_input<T: Serialize + DeserializeOwned>(
-    input: &T,
+/// Returns the JSON and the fingerprint of a workflow's arguments.
+///
+/// # Errors
+/// As [`settle`].
+pub fn encode_input<F: Form>(
+    form: F,
+    input: &F::Value,
     bytes_max: usize,
 ) -> Result<(String, u64), Unstorable> {
-    round_trip(input, bytes_max).map(|(json, _, fingerprint)| (json, fingerprint))
+    let type_name = type_name::<F::Value>();
+    let before = form.inspect(input)?;
+    let json = form.encode(Tried { step: type_name, attempts: 0 }, input)?;
+    check_size(type_name, &json, bytes_max)?;
+    let decoded = form.decode(&json).map_err(|error| Unstorable::unreadable(type_name, before, error))?;
+    check_same(type_name, before, form.inspect(&decoded)?)?;
+    Ok((json, before.hash))
 }
 
-/// Reads stored arguments, and tells their fingerprint as the running code has them.
-pub(crate) fn decode_input<T: Serialize + DeserializeOwned>(json: &str) -> Result<(T, u64), Undecodable> {
-    let input: T = read(json)?;
-    let unreadable =
-        |refused: Refused| Undecodable::Json { type_name: type_name::<T>(), reason: refused.to_string() };
-    let print = fingerprint(&input).map_err(unreadable)?;
-    Ok((input, print))
+/// Returns the workflow's arguments that `json` holds, and their fingerprint.
+///
+/// # Errors
+/// If `json` is not of this type.
+pub fn decode_input<F: Form>(form: F, json: &str) -> Result<(F::Value, u64), Undecodable> {
+    let input = form.decode(json)?;
+    let seen = form.inspect(&input).map_err(|error| Undecodable::Json {
+        type_name: type_name::<F::Value>(),
+        reason: error.to_string(),
+    })?;
+    Ok((input, seen.hash))
 }
 
-/// The JSON of `value`, for a record of arguments that nobody reads back; `None` if it has none.
-pub(crate) fn text_of<T: Serialize + ?Sized>(value: &T) -> Option<String> {
-    serde_json::to_string(value).ok()
+fn check_size(type_name: &'static str, json: &str, bytes_max: usize) -> Result<(), Unstorable> {
+    let bytes = json.len();
+    if bytes > bytes_max { Err(Unstorable::TooLarge { type_name, bytes, bytes_max }) } else { Ok(()) }
 }
+
+fn check_same(type_name: &'static str, before: Seen, after: Seen) -> Result<(), Unstorable> {
+    if before.hash == after.hash {
+        return Ok(());
+    }
+    Err(Unstorable::lossy(type_name, before).unwrap_or(Unstorable::Changed { type_name }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Who owns a run on this machine: whoever holds the lock on the file that the owner is named after.
-//! The operating system frees it the moment the process is gone, and holds it while the process is stopped, so
-//! neither clocks nor process numbers take part. A name is never used twice, and a file has its name only once it
-//! is locked, so a missing file means that its owner is dead.
+//! The operating system frees it the moment the process is gone, and holds it while the process is stopped,
+//! so neither clocks nor process numbers take part. A name is never used twice, and a file has its name only
+//! once it is locked, so a missing file means that its owner is dead.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;

@@ -46,8 +46,8 @@ where
     })
 }
 
-/// Runs `f` on each item, at most `limit` at once (0 counts as 1) and each on a thread, and returns what they return in the
-/// order of the items.
+/// Runs `f` on each item, at most `limit` at once (0 counts as 1) and each on a thread, and returns what they
+/// return in the order of the items.
 ///
 /// In a workflow the construct takes one position and item `i` is branch `i` of it. Steps that return a
 /// `Result` are gathered by the caller; the first error is then the one of the lowest branch:
@@ -95,7 +95,8 @@ where
     end(fork, || results.collect())
 }
 
-/// Runs `f`, which can spawn branches on threads that borrow from around it, and returns what it returns once all have ended.
+/// Runs `f`, which can spawn branches on threads that borrow from around it, and returns what it returns once
+/// all have ended.
 ///
 /// In a workflow the construct takes one position. `f` is branch 0 of it, and the branches that it spawns are
 /// 1, 2, … in the order of the calls, so only `f` itself may spawn.
@@ -130,7 +131,8 @@ pub fn scope<'env, R>(f: impl for<'scope> FnOnce(&Branches<'scope, 'env>) -> R) 
     panics.sort_by_key(|(index, _)| *index);
     end(fork, || match (result, panics.into_iter().next()) {
         (Ok(result), None) => Ok(result),
-        // The closure is branch 0, so its panic counts, unless it only passed on that of a branch that it joined.
+        // The closure is branch 0, so its panic counts, unless it only passed on that of a branch that it
+        // joined.
         (Err(own), Some((_, joined))) => Err(if own.is::<Joined>() { joined } else { own }),
         (Err(panic), None) | (Ok(_), Some((_, panic))) => Err(panic),
     })
@@ -150,7 +152,8 @@ struct Shared {
     panics: Mutex<Vec<(u32, Panic)>>,
 }
 
-/// A branch that was spawned; [`Branch::join`] waits for it. One that is not joined ends before its scope does.
+/// A branch that was spawned; [`Branch::join`] waits for it. One that is not joined ends before its scope
+/// does.
 #[derive(Debug)]
 pub struct Branch<'scope, R> {
     thread: thread::ScopedJoinHandle<'scope, Option<R>>,

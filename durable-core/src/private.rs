@@ -1,12 +1,15 @@
 //! What the expansions of the macros name, and nobody else. No promise is made for any of it.
 
-use crate::args::{Args, ArgsSink};
 use crate::run::Ambient;
 
-pub use crate::codec::{Codec, InputCodec};
+pub use crate::args::{Args, ArgsSink};
 pub use crate::concurrent::{Join, Tuple, join_tuple};
 pub use crate::key::Site;
 pub use crate::memo::{StepSpec, WorkflowSpec, step, step_retried, workflow};
+pub use crate::outcome::{
+    Codec, Encoded, Form, Json, JsonOrFailed, Message, Missing, Settled, Tried, decode_input, encode_input,
+    settle, settle_failed,
+};
 pub use crate::poll::{step_async, step_async_retried, workflow_async};
 pub use crate::probe::{
     ArgProbe, InputProbe, Probe, ResultLike, clone_for_each_attempt, record_arg, traits as probe,
@@ -36,7 +39,8 @@ macro_rules! __register {
 
 pub use crate::__register as register;
 
-/// Hashes the arguments of a call, and records them if the step asks for it; outside the body of a workflow, does nothing.
+/// Hashes the arguments of a call, and records them if the step asks for it; outside the body of a workflow,
+/// does nothing.
 pub fn args(collect: impl FnOnce(&mut ArgsSink)) -> Args {
     if !matches!(Ambient::current(), Ambient::Inside(_)) {
         return Args::default();

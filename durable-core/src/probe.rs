@@ -1,20 +1,22 @@
 //! How the return type of a function is stored, chosen from the types themselves and not from their spelling.
 //!
 //! A method call tries the receiver with the most references first, so of two traits that are implemented for
-//! `&&Probe<T>` and `&Probe<T>` the first one whose bounds hold is taken. The macros emit, for a return type `R`:
+//! `&&Probe<T>` and `&Probe<T>` the first one whose bounds hold is taken. The macros emit, for a return type
+//! `R`:
 //! ```text
 //! use ::durable::__private::probe::*;
-//! let split = (&&Probe::<R>::NEW).returned_tag(); // Res<T, E> for a Result, Val<T> otherwise
-//! let ok = (&&split.ok()).ok_tag();             // Json<T>, or Unstorable<T>
-//! let err = (&&&&split.err()).err_tag();        // JsonOrFailed<E>, Json<E>, Message<E>, or Unstorable<E>
+//! let split = (&&Probe::<R>::NEW).durable_split();      // Res<T, E> for a Result, Val<T> otherwise
+//! let ok = (&&split.ok()).durable_ok();             // Json<T>, or Missing<T>
+//! let err = (&&&&split.err()).durable_err();        // JsonOrFailed<E>, Json<E>, Message<E>, or Missing<E>
 //! ok.check_value();                             // with the span of `T`: the only place where a missing bound is an error
 //! err.check_error();                            // with the span of `E`
 //! split.codec(ok, err)                          // has no bounds of its own, so there is one error per misfit
 //! ```
-//! The tags have no values and no cost. The methods that traits give them have names that no trait of a user has: a second one of the
-//! same name, implemented for every type, would make them ambiguous.
+//! The tags have no values and no cost.
 
 #![expect(clippy::unused_self, reason = "a tag has no value; its methods are asked of its type")]
+
+mod bounds;
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -23,7 +25,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::args::ArgsSink;
-use crate::outcome::StepFailed;
+use crate::failed::StepFailed;
+use crate::outcome::{Form, Json, JsonOrFailed, Message, Missing, ResultCodec, ValueCodec};
+
+use bounds::{Argument, CanBeLate, CanFail, HoldsTimeout, NoResult, StorableError};
+pub use bounds::{ResultLike, Value};
 
 /// The traits that are found by their methods. Only these may be in scope in an expansion.
 pub mod traits {
@@ -33,115 +39,6 @@ pub mod traits {
         SplitResult as _, SplitValue as _,
     };
 }
-
-/// A value that a durable function can return: any serde type. It is stored as JSON and rebuilt on replay.
-///
-/// Name it in the bounds of a generic step: `fn pick<T: durable::Value>(from: Vec<T>) -> T`.
-///
-/// # Examples
-/// ```
-/// fn stored<T: durable_core::Value>(value: T) -> T {
-///     value
-/// }
-/// assert_eq!(stored(1), 1);
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "the value `{Self}` returned by a durable function cannot be stored",
-    label = "`{Self}` is not a serde type",
-    note = "a stored value is given back to the workflow on replay, so it must be written and read",
-    note = "derive `serde::Serialize` and `serde::Deserialize` for `{Self}`"
-)]
-pub trait Value: Serialize + DeserializeOwned {}
-
-#[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned> Value for T {}
-
-/// An error that a durable function can return.
-#[diagnostic::on_unimplemented(
-    message = "the error `{Self}` returned by a durable function cannot be stored",
-    label = "`{Self}` is neither a serde type nor `From<durable::StepFailed> + Display`",
-    note = "a stored error is given back to the workflow on replay, so it must be rebuilt",
-    note = "derive `serde::Serialize` and `serde::Deserialize` for `{Self}`, or implement `From<durable::StepFailed>` and `Display` for it, or return `anyhow::Error`"
-)]
-pub trait StorableError {}
-
-#[diagnostic::do_not_recommend]
-impl<E: Serialize + DeserializeOwned> StorableError for E {}
-
-/// An argument of a workflow.
-#[diagnostic::on_unimplemented(
-    message = "the workflow argument `{Self}` cannot be stored",
-    label = "`{Self}` is not a serde type",
-    note = "the arguments of a workflow are stored when it starts, and it is resumed with the stored ones",
-    note = "derive `serde::Serialize` and `serde::Deserialize` for `{Self}`, or take it in the steps with `durable::resource`"
-)]
-pub trait Argument {}
-
-#[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned> Argument for T {}
-
-/// An error that can say that a step took too long.
-#[diagnostic::on_unimplemented(
-    message = "`timeout` needs an error type that can be made from `durable::StepFailed`",
-    label = "`{Self}` is not `From<durable::StepFailed>`",
-    note = "a timeout is returned as the step's own error: implement `From<durable::StepFailed>` for `{Self}`"
-)]
-pub trait HoldsTimeout {}
-
-#[diagnostic::do_not_recommend]
-impl<E: From<StepFailed>> HoldsTimeout for E {}
-
-// A return type without an error is reported once, by `CanBeLate`.
-impl HoldsTimeout for NoError {}
-
-/// A return type whose name does not hide a `Result`.
-#[diagnostic::on_unimplemented(
-    message = "the name of this alias of `Result` must end in `Result`",
-    label = "an alias of a `Result`",
-    note = "`run_durable` returns the workflow's own error as `RunError::Failed`, and only the name tells the macro that there is one"
-)]
-pub trait NoResult {}
-
-/// A return type with a value and an error.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a `Result`, but its name says so",
-    label = "not a `Result`",
-    note = "the entry points of a workflow tell its value from its error by the name: return a `Result`, or give the type a name that does not end in `Result`"
-)]
-pub trait ResultLike {
-    /// The value.
-    type Ok;
-    /// The error.
-    type Err;
-
-    /// The value or the error.
-    fn into_result(self) -> Result<Self::Ok, Self::Err>;
-}
-
-impl<T, E> ResultLike for Result<T, E> {
-    type Ok = T;
-    type Err = E;
-
-    fn into_result(self) -> Self {
-        self
-    }
-}
-
-/// A step that is retried.
-#[diagnostic::on_unimplemented(
-    message = "`retries` needs a step that can fail",
-    label = "`{Self}` is not a `Result`",
-    note = "return a `Result`, whose error is what is tried again, or take out `retries`"
-)]
-pub trait CanFail {}
-
-/// A step that can take too long.
-#[diagnostic::on_unimplemented(
-    message = "`timeout` needs a step that can fail",
-    label = "`{Self}` is not a `Result`",
-    note = "return a `Result` whose error type is `From<durable::StepFailed>`, which an attempt that takes too long becomes"
-)]
-pub trait CanBeLate {}
 
 /// Clones an argument by value for one attempt of a retried step.
 pub fn clone_for_each_attempt<T: Clone>(arg: &T) -> T {
@@ -171,7 +68,8 @@ pub fn record_arg<T: RecordedArg + ?Sized>(sink: &mut ArgsSink, arg: &T) {
     arg.record(sink);
 }
 
-/// Declares types that only carry type parameters: they have one value, which copies whatever the parameters are.
+/// Declares types that only carry type parameters: they have one value, which copies whatever the parameters
+/// are.
 macro_rules! tags {
     ($($(#[$doc:meta])* $Tag:ident<$($P:ident),+>;)+) => {$(
         $(#[$doc])*
@@ -201,18 +99,6 @@ tags! {
     Val<T>;
     /// A return type that is a `Result`.
     Res<T, E>;
-    /// It is stored as its own JSON.
-    Json<T>;
-    /// It is stored as its own JSON, and can also be made from a [`StepFailed`].
-    JsonOrFailed<E>;
-    /// It is stored as its message, and rebuilt from a [`StepFailed`].
-    Message<E>;
-    /// It cannot be stored; the check that follows is a compile error.
-    Unstorable<T>;
-    /// The codec of a value.
-    ValCodec<V>;
-    /// The codec of a value or an error.
-    ResCodec<V, F>;
 }
 
 /// The error of a return type that has none.
@@ -246,53 +132,53 @@ macro_rules! found_by_method {
 
 found_by_method!(
     /// Finds a `Result`.
-    SplitResult: returned_tag, Res<T, E>, [T, E], &Probe<Result<T, E>>
+    SplitResult: durable_split, Res<T, E>, [T, E], &Probe<Result<T, E>>
 );
 found_by_method!(
     /// Finds anything.
-    SplitValue: returned_tag, Val<T>, [T], Probe<T>
+    SplitValue: durable_split, Val<T>, [T], Probe<T>
 );
 found_by_method!(
     /// Finds a serde value.
-    OkJson: ok_tag, Json<T>, [T: Serialize + DeserializeOwned], &Probe<T>
+    OkJson: durable_ok, Json<T>, [T: Serialize + DeserializeOwned], &Probe<T>
 );
 found_by_method!(
     /// Finds any value.
-    OkUnstorable: ok_tag, Unstorable<T>, [T], Probe<T>
+    OkUnstorable: durable_ok, Missing<T>, [T], Probe<T>
 );
 found_by_method!(
     /// Finds a serde error that can hold a failure.
-    ErrJsonOrFailed: err_tag, JsonOrFailed<E>, [E: Serialize + DeserializeOwned + From<StepFailed>], &&&Probe<E>
+    ErrJsonOrFailed: durable_err, JsonOrFailed<E>, [E: Serialize + DeserializeOwned + From<StepFailed>], &&&Probe<E>
 );
 found_by_method!(
     /// Finds a serde error.
-    ErrJson: err_tag, Json<E>, [E: Serialize + DeserializeOwned], &&Probe<E>
+    ErrJson: durable_err, Json<E>, [E: Serialize + DeserializeOwned], &&Probe<E>
 );
 found_by_method!(
     /// Finds an error that is rebuilt from its message.
-    ErrMessage: err_tag, Message<E>, [E: From<StepFailed> + Display], &Probe<E>
+    ErrMessage: durable_err, Message<E>, [E: From<StepFailed> + Display], &Probe<E>
 );
 found_by_method!(
     /// Finds any error.
-    ErrUnstorable: err_tag, Unstorable<E>, [E], Probe<E>
+    ErrUnstorable: durable_err, Missing<E>, [E], Probe<E>
 );
 found_by_method!(
     /// Finds a serde argument.
-    InputJson: input_tag, Json<T>, [T: Serialize + DeserializeOwned], &InputProbe<T>
+    InputJson: durable_input, Json<T>, [T: Serialize + DeserializeOwned], &InputProbe<T>
 );
 found_by_method!(
     /// Finds any argument.
-    InputUnstorable: input_tag, Unstorable<T>, [T], InputProbe<T>
+    InputUnstorable: durable_input, Missing<T>, [T], InputProbe<T>
 );
 
 /// Finds an argument that can be hashed.
 pub trait ArgJson {
     /// Hashes it.
-    fn add_arg(&self, sink: &mut ArgsSink);
+    fn durable_arg(&self, sink: &mut ArgsSink);
 }
 
 impl<T: Serialize + ?Sized> ArgJson for &ArgProbe<'_, T> {
-    fn add_arg(&self, sink: &mut ArgsSink) {
+    fn durable_arg(&self, sink: &mut ArgsSink) {
         sink.add(self.0);
     }
 }
@@ -300,11 +186,11 @@ impl<T: Serialize + ?Sized> ArgJson for &ArgProbe<'_, T> {
 /// Finds any argument.
 pub trait ArgSkipped {
     /// Passes it over.
-    fn add_arg(&self, sink: &mut ArgsSink);
+    fn durable_arg(&self, sink: &mut ArgsSink);
 }
 
 impl<T: ?Sized> ArgSkipped for ArgProbe<'_, T> {
-    fn add_arg(&self, sink: &mut ArgsSink) {
+    fn durable_arg(&self, sink: &mut ArgsSink) {
         sink.skip();
     }
 }
@@ -321,8 +207,8 @@ impl<T> Val<T> {
     }
 
     /// The codec.
-    pub fn codec<V, F>(self, _value: V, _error: F) -> ValCodec<V> {
-        ValCodec::NEW
+    pub fn codec<V: Form<Value = T>, F>(self, value: V, _error: F) -> ValueCodec<V> {
+        ValueCodec(value)
     }
 
     /// It is no `Result`.
@@ -360,8 +246,8 @@ impl<T, E> Res<T, E> {
     }
 
     /// The codec.
-    pub fn codec<V, F>(self, _value: V, _error: F) -> ResCodec<V, F> {
-        ResCodec::NEW
+    pub fn codec<V: Form<Value = T>, F: Form<Value = E>>(self, value: V, error: F) -> ResultCodec<V, F> {
+        ResultCodec(value, error)
     }
 
     /// A compile error.
@@ -417,7 +303,7 @@ impl<E> Message<E> {
     pub fn check_timeout(self) {}
 }
 
-impl<T> Unstorable<T> {
+impl<T> Missing<T> {
     /// A compile error.
     pub fn check_value(self)
     where

@@ -4,9 +4,9 @@
 
 use std::collections::HashMap;
 
-use crate::codec::{Codec, InputCodec};
 use crate::error::Error;
 use crate::memo::WorkflowSpec;
+use crate::outcome::{Codec, Form};
 
 /// A workflow function, as its twin type stands for it. Implemented by `#[durable::workflow]` alone.
 pub trait Workflow: Sized + 'static {
@@ -25,7 +25,7 @@ pub trait Workflow: Sized + 'static {
     fn codec() -> impl Codec<Returned = Self::Returned>;
 
     /// How its arguments are stored.
-    fn input() -> impl InputCodec<Input = Self::Input>;
+    fn input() -> impl Form<Value = Self::Input>;
 
     /// The value or the error that the function returned.
     fn into_result(returned: Self::Returned) -> Result<Self::Value, Self::Error>;
@@ -67,7 +67,8 @@ fn linked() -> impl Iterator<Item = Registration> {
     return std::iter::empty();
 }
 
-/// Refuses two workflows of one name, among those that are linked and those given by hand. One that is both is one.
+/// Refuses two workflows of one name, among those that are linked and those given by hand. One that is both
+/// is one.
 pub(crate) fn check_names(given: &[Registration]) -> Result<(), Error> {
     let mut names: HashMap<&str, &WorkflowSpec> = HashMap::new();
     for Registration { spec } in linked().chain(given.iter().copied()) {

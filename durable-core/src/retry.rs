@@ -18,7 +18,8 @@ pub(crate) struct Retry {
 impl Retry {
     pub(crate) const NEVER: Self = Self { retries: 0, min_delay_ms: 0, max_delay_ms: 0 };
 
-    /// How long to wait after `failed` attempts (from 1): a uniform draw from zero to the bound of that attempt.
+    /// How long to wait after `failed` attempts (from 1): a uniform draw from zero to the bound of that
+    /// attempt.
     pub(crate) fn delay(self, failed: u32, draw: u64) -> Duration {
         let doubled = 1_u64.checked_shl(failed.saturating_sub(1)).unwrap_or(u64::MAX);
         let bound_ms = self.min_delay_ms.saturating_mul(doubled).min(self.max_delay_ms);

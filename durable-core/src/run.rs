@@ -98,7 +98,8 @@ impl Run {
         }
     }
 
-    /// Ends this call, and with it the run: unwinds to the entry point, through user code that cannot keep it.
+    /// Ends this call, and with it the run: unwinds to the entry point, through user code that cannot keep
+    /// it.
     pub(crate) fn unwind(&self, fault: Error) -> ! {
         if cfg!(panic = "abort") || std::thread::panicking() {
             abort(&fault);
@@ -129,11 +130,14 @@ impl Run {
                 steps_max: self.settings.steps_max,
             });
         }
-        match self.core.commits.commit(Op::Record(Record { id: self.id.clone(), step })) {
-            Ok(Answer::Done) => Ok(()),
-            Ok(_) => Err(Error::LostOwnership { workflow: self.id.clone() }),
-            Err(source) => Err(Error::store(&self.id, source)),
-        }
+        let fault = match self.core.commits.commit(Op::Record(Record { id: self.id.clone(), step })) {
+            Ok(Answer::Done) => return Ok(()),
+            Ok(_) => Error::LostOwnership { workflow: self.id.clone() },
+            Err(source) => Error::store(&self.id, source),
+        };
+        // Before anybody else hears of it: a branch that records meanwhile would stand after a gap.
+        self.stop(fault.clone());
+        Err(fault)
     }
 }
 

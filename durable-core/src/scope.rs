@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::clock::Timestamp;
 use crate::error::{Error, Operation, Overlap, Unstructured};
 use crate::key::{Position, Site};
-use crate::run::Run;
+use crate::run::{Ambient, Run};
 
 /// The positions of one workflow body, or of one branch.
 pub(crate) struct Scope {
@@ -83,7 +83,7 @@ impl Scope {
         Ok(Ticket { scope: Arc::clone(self), position, what, ended: false })
     }
 
-    pub(crate) fn unstructured(&self, first: &What, second: &What, how: Overlap) -> Error {
+    fn unstructured(&self, first: &What, second: &What, how: Overlap) -> Error {
         let (first, second) = (first.operation(), second.operation());
         Error::Unstructured(Box::new(Unstructured { workflow: self.run.id.clone(), first, second, how }))
     }
@@ -124,6 +124,14 @@ impl Ticket {
         Arc::new(Scope::new(Arc::clone(&self.scope.run), path, Some(self.what.name), self.scope.last()))
     }
 
+    /// An operation belongs to the scope that it began in, whoever polls it.
+    pub(crate) fn check_here(&self) -> Result<(), Error> {
+        match Ambient::current() {
+            Ambient::Inside(here) if Arc::ptr_eq(&here, &self.scope) => Ok(()),
+            _ => Err(self.scope.unstructured(&self.what, &self.what, Overlap::Moved)),
+        }
+    }
+
     /// The operation has ended, at `at` by what is recorded.
     pub(crate) fn end(mut self, at: Timestamp) {
         self.scope.pass(at);
@@ -138,7 +146,8 @@ impl Drop for Ticket {
             return;
         }
         let mut under_way = self.scope.under_way();
-        // A panic passes every operation in the order of the program; only a drop without one depends on timing.
+        // A panic passes every operation in the order of the program; only a drop without one depends on
+        // timing.
         *under_way = (!std::thread::panicking()).then_some(UnderWay { what: self.what, dropped: true });
     }
 }

@@ -1,7 +1,9 @@
-//! The durable sleep: the time to wake is recorded before anyone waits for it, and a resumed run waits for what is left.
-//! Knows no executor: a future that sleeps is woken by the engine's clock.
+//! The durable sleep: the time to wake is recorded before anyone waits for it, and a resumed run waits for
+//! what is left. Knows no executor: a future that sleeps is woken by the engine's clock.
 
+use std::future::poll_fn;
 use std::panic::Location;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,14 +13,15 @@ use crate::clock::{Pause, Timestamp, next_pause};
 use crate::error::Error;
 use crate::key::Site;
 use crate::memo::is_unwinding;
-use crate::outcome::{Encoded, decode_input};
+use crate::outcome::{Encoded, Json, decode_input};
 use crate::run::{Ambient, Run};
 use crate::scope::Scope;
 use crate::store::{Kind, StepStatus};
 
 /// Waits for `time`, through crashes: the time to wake is recorded, and a resumed run waits for what is left.
 ///
-/// It blocks the thread; [`future::sleep`](crate::future::sleep) does not. Outside a run, and in a step, it is a plain sleep.
+/// It blocks the thread; [`future::sleep`](crate::future::sleep) does not. Outside a run, and in a step, it
+/// is a plain sleep.
 ///
 /// # Examples
 /// ```
@@ -94,16 +97,22 @@ async fn wait(until: Until, caller: &'static Location<'static>) {
     let clock = ambient.clock();
     let (call, wake) = match begin(&ambient, until, caller) {
         Ok(begun) => begun,
-        Err((run, fault)) => std::future::poll_fn(|_| run.suspend(fault.clone())).await,
+        Err((run, fault)) => poll_fn(|_| run.suspend(fault.clone())).await,
     };
     drop(ambient);
     while let Some(pause) = next_pause(&*clock, wake) {
-        Pause::new(Arc::clone(&clock), pause).await;
+        let mut pause = Pause::new(Arc::clone(&clock), pause);
+        poll_fn(|cx| match call.as_ref().map(|call| (call, call.ticket.check_here())) {
+            Some((call, Err(fault))) => call.run().suspend(fault),
+            _ => Pin::new(&mut pause).poll(cx),
+        })
+        .await;
     }
     end(call, wake);
 }
 
-/// The time to wake, and the operation that holds its position until then; none outside the body of a workflow.
+/// The time to wake, and the operation that holds its position until then; none outside the body of a
+/// workflow.
 fn begin(
     ambient: &Ambient,
     until: Until,
@@ -128,7 +137,7 @@ fn record(scope: &Arc<Scope>, until: Until, site: Site) -> Result<(Call, Timesta
     }
     let mut call = Call::begin(scope, Kind::Sleep, "sleep", site, args.finish())?;
     if let Some(step) = call.recorded()? {
-        return match decode_input::<i64>(&step.output) {
+        return match decode_input(Json::<i64>::NEW, &step.output) {
             Ok((millis, _)) => Ok((call, Timestamp::from_millis(millis))),
             Err(undecodable) => Err(call.undecodable(undecodable)),
         };

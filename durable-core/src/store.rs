@@ -18,7 +18,11 @@ use crate::clock::Timestamp;
 use crate::key::{Position, StepKey, WorkflowId};
 
 pub(crate) mod commit;
+#[cfg(all(test, feature = "sqlite"))]
+mod contract;
 pub mod memory;
+#[cfg(feature = "sqlite")]
+mod refused;
 #[cfg(feature = "sqlite")]
 mod row;
 #[cfg(feature = "sqlite")]
@@ -28,7 +32,7 @@ pub mod sqlite;
 mod transition;
 
 #[cfg(feature = "sqlite")]
-pub use schema::OpenError;
+pub use refused::OpenError;
 
 /// A number that tells one ownership of a run from every other, ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +46,15 @@ impl fmt::Display for OwnerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Who owns a run, and by which ownership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ownership {
+    /// The current ownership.
+    pub epoch: Epoch,
+    /// Who runs it, if anyone does or did when it died.
+    pub owner: Option<OwnerId>,
 }
 
 /// The stored state of a run, as the `status` column of `workflows` holds it.
@@ -95,7 +108,8 @@ pub struct RunRecord {
     pub input: String,
     /// The value, as JSON, once completed.
     pub output: Option<String>,
-    /// The error once failed (JSON), the fault once halted (text), the message of the panic that interrupted it (text).
+    /// The error once failed (JSON), the fault once halted (text), the message of the panic that interrupted
+    /// it (text).
     pub error: Option<String>,
     /// When it was first started.
     pub created: Timestamp,
@@ -129,7 +143,8 @@ pub struct StepRecord {
     pub name: String,
     /// What it is.
     pub kind: Kind,
-    /// The construct whose branch it stands in (`join`, or the name of an inline child); `None` in the root scope.
+    /// The construct whose branch it stands in (`join`, or the name of an inline child); `None` in the root
+    /// scope.
     pub scope: Option<String>,
     /// How it ended.
     pub status: StepStatus,
@@ -165,7 +180,8 @@ impl StepRecord {
 /// A change of the store.
 #[derive(Debug, Clone)]
 pub enum Op {
-    /// Inserts a run that is owned from the start, unless the id is taken. [`Answer::Started`] or [`Answer::Exists`].
+    /// Inserts a run that is owned from the start, unless the id is taken. [`Answer::Started`] or
+    /// [`Answer::Exists`].
     Start(Start),
     /// Takes a run up, if its epoch is still `expected`. [`Answer::Claimed`] or [`Answer::Lost`].
     Claim(Claim),
@@ -177,7 +193,8 @@ pub enum Op {
     Release(Release),
     /// Drops a position and all after it, and re-opens the run. [`Answer::Dropped`] or [`Answer::Lost`].
     Rewind(Rewind),
-    /// Forgets a run. [`Answer::Done`], [`Answer::Lost`] if its epoch is not `expected`, also when there is no such run.
+    /// Forgets a run. [`Answer::Done`], [`Answer::Lost`] if its epoch is not `expected`, also when there is
+    /// no such run.
     Reset(Reset),
 }
 
@@ -274,7 +291,8 @@ pub struct Rewind {
     pub id: WorkflowId,
     /// The epoch that the caller has read.
     pub expected: Epoch,
-    /// The first position to drop. The inline children that it lies in are dropped too: their results rest on it.
+    /// The first position to drop. The inline children that it lies in are dropped too: their results rest
+    /// on it.
     pub from: Position,
     /// When.
     pub at: Timestamp,
@@ -325,7 +343,11 @@ pub trait StepReader: Send {
     /// The run with this id.
     fn run(&mut self, id: &WorkflowId) -> Result<Option<RunRecord>, StoreError>;
 
-    /// At most `limit` runs in the order of their ids, from after `after`; a row that cannot be read stands as its error.
+    /// Who owns the run with this id. Asks nothing else of its row, so that a damaged run can be forgotten.
+    fn ownership(&mut self, id: &WorkflowId) -> Result<Option<Ownership>, StoreError>;
+
+    /// At most `limit` runs in the order of their ids, from after `after`; a row that cannot be read stands
+    /// as its error.
     fn runs(
         &mut self,
         after: Option<&str>,
@@ -340,7 +362,8 @@ pub trait StepReader: Send {
         limit: u32,
     ) -> Result<Vec<StepRecord>, StoreError>;
 
-    /// Whether `owner` still lives. Needs no clock: `true` while it holds its lock, whatever state its process is in.
+    /// Whether `owner` still lives. Needs no clock: `true` while it holds its lock, whatever state its
+    /// process is in.
     fn lives(&mut self, owner: &OwnerId) -> Result<bool, StoreError>;
 }
 
@@ -360,7 +383,8 @@ pub struct CorruptRow {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The store could not do it now (full disk, I/O error, locked); nothing was committed, and a later try can succeed.
+    /// The store could not do it now (full disk, I/O error, locked); nothing was committed, and a later try
+    /// can succeed.
     #[error("the store could not {action}: {reason}; nothing was committed")]
     Unavailable {
         /// What was being done, as `commit a batch of 3`.
@@ -368,7 +392,8 @@ pub enum StoreError {
         /// What the database said.
         reason: String,
     },
-    /// The commit failed in a way that does not tell whether it will be there after a restart. The connection was given up.
+    /// The commit failed in a way that does not tell whether it will be there after a restart. The connection
+    /// was given up.
     #[error(
         "the store could not tell whether a commit went through: {reason}; what is recorded is read again on the next call"
     )]

@@ -1,6 +1,7 @@
 //! From a checked model to tokens: one `emit_*` per piece, each with what it expands to above it.
 //! Nothing here can fail; whatever could be wrong was refused in `model`.
-//! Generated names have mixed-site spans, so that a body cannot see them and no lint takes them for the user's.
+//! Generated names have mixed-site spans, so that a body cannot see them and no lint takes them for the
+//! user's.
 
 mod step;
 mod workflow;
@@ -65,9 +66,9 @@ pub(super) enum Check {
 /// ```text
 /// {
 ///     use ::durable::__private::probe::*;
-///     let __durable_split = (&&::durable::__private::Probe::<Result<Payment, OrderError>>::NEW).returned_tag();
-///     let __durable_value = (&&__durable_split.ok()).ok_tag();
-///     let __durable_error = (&&&&__durable_split.err()).err_tag();
+///     let __durable_split = (&&::durable::__private::Probe::<Result<Payment, OrderError>>::NEW).durable_split();
+///     let __durable_value = (&&__durable_split.ok()).durable_ok();
+///     let __durable_error = (&&&&__durable_split.err()).durable_err();
 ///     __durable_value.check_value();
 ///     __durable_error.check_error();
 ///     <further checks>
@@ -85,9 +86,9 @@ pub(super) fn emit_codec(callable: &Callable, checks: &[Check]) -> TokenStream {
     quote_spanned! {Span::mixed_site()=>
         {
             use #probes::*;
-            let #split = (&&#probe::<#ty>::NEW).returned_tag();
-            let #value = (&&#split.ok()).ok_tag();
-            let #error = (&&&&#split.err()).err_tag();
+            let #split = (&&#probe::<#ty>::NEW).durable_split();
+            let #value = (&&#split.ok()).durable_ok();
+            let #error = (&&&&#split.err()).durable_err();
             #value.check_value();
             #error.check_error();
             #(#checks)*
@@ -100,8 +101,9 @@ pub(super) fn emit_codec(callable: &Callable, checks: &[Check]) -> TokenStream {
 /// ```text
 /// __durable_split.check_can_fail();
 /// ```
-/// or its kin; a timeout asks whether there is an error type, then what it can hold. The method is placed on the
-/// type as its receiver is, because a bound that is not on the receiver's own parameter is reported there.
+/// or its kin; a timeout asks whether there is an error type, then what it can hold. The method is placed on
+/// the type as its receiver is, because a bound that is not on the receiver's own parameter is reported
+/// there.
 fn emit_check(check: Check, split: &Ident, error: &Ident) -> TokenStream {
     let on = |receiver: &Ident, method: &str| {
         let method = Ident::new(method, receiver.span());
@@ -118,7 +120,7 @@ fn emit_check(check: Check, split: &Ident, error: &Ident) -> TokenStream {
 /// ```text
 /// ::durable::__private::args(|__a| {
 ///     use ::durable::__private::probe::*;
-///     (&&::durable::__private::ArgProbe(&order)).add_arg(__a);
+///     (&&::durable::__private::ArgProbe(&order)).durable_arg(__a);
 /// })
 /// ```
 /// or `::durable::__private::no_args()`.
@@ -133,14 +135,14 @@ pub(super) fn emit_args(callable: &Callable, mode: ArgsMode) -> TokenStream {
     let sink = local("__a");
     let receiver = callable.receiver.as_ref().map(|receiver| {
         let this = receiver.self_token;
-        quote_spanned!(Span::mixed_site()=> (&&#probe(&#this)).add_arg(#sink);)
+        quote_spanned!(Span::mixed_site()=> (&&#probe(&#this)).durable_arg(#sink);)
     });
     let each = callable.args.iter().map(|arg| {
         let (attrs, name) = (emit_use_attrs(arg), &arg.outer);
         if mode == ArgsMode::Record {
             emit_recorded_arg(callable, arg, &sink)
         } else {
-            quote_spanned!(Span::mixed_site()=> #attrs (&&#probe(&#name)).add_arg(#sink);)
+            quote_spanned!(Span::mixed_site()=> #attrs (&&#probe(&#name)).durable_arg(#sink);)
         }
     });
     let imports = (receiver.is_some() || mode != ArgsMode::Record)
@@ -217,8 +219,8 @@ pub(super) fn emit_future(callable: &Callable) -> TokenStream {
 /// };
 /// __call.await
 /// ```
-/// Hashing borrows the arguments, and a future keeps what was ever borrowed until its scope ends, although it is moved on:
-/// here that scope ends before the `await`, so that no argument is kept twice.
+/// Hashing borrows the arguments, and a future keeps what was ever borrowed until its scope ends, although it
+/// is moved on: here that scope ends before the `await`, so that no argument is kept twice.
 pub(super) fn emit_awaited(callable: &Callable, call: &TokenStream) -> TokenStream {
     let moved = callable.args.iter().filter(|arg| !arg.is_unused()).map(|arg| {
         let (cfg, name) = (arg.cfg(), &arg.outer);
@@ -294,8 +296,8 @@ pub(super) fn emit_rebinding(
     }
 }
 
-/// The name of the argument in `run_durable` and its kin, which use it: the author's, or one by its number for a
-/// pattern and for a name such as `_order`, which says that it is not used.
+/// The name of the argument in `run_durable` and its kin, which use it: the author's, or one by its number
+/// for a pattern and for a name such as `_order`, which says that it is not used.
 pub(super) fn public_name(index: usize, arg: &Arg) -> Ident {
     if arg.outer.to_string().starts_with('_') { local(&format!("arg{index}")) } else { arg.outer.clone() }
 }

@@ -1,6 +1,6 @@
 //! The fingerprint of a function's code: FNV-1a, 64 bits, over the text of its tokens.
-//! White space and comments do not count, everything else does, callees excepted: it says "changed since", and never forbids a resume.
-//! Knows no rule.
+//! White space and comments do not count, everything else does, callees excepted: it says "changed since",
+//! and never forbids a resume. Knows no rule.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens as _;

@@ -1,8 +1,8 @@
 //! The attribute macros of `durable`: `step`, `workflow` and `allow`. Use them through the crate `durable`.
 //!
-//! One way leads through the crate: parse (`args`, `func`), check (`model`, `signature`, `determinism`), expand.
-//! All mistakes of an item are found before anything is emitted, and reported together with the item, so that an
-//! editor keeps working on it.
+//! One way leads through the crate: parse (`args`, `func`), check (`model`, `signature`, `determinism`),
+//! expand. All mistakes of an item are found before anything is emitted, and reported together with the item,
+//! so that an editor keeps working on it.
 //! Knows the names of `durable::__private`, and nothing of what is behind them.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -31,20 +31,20 @@ use func::Func;
 /// Makes a function a *step*: what it returns is recorded, and when its workflow runs again, the record is
 /// returned and the body does not run.
 ///
-/// The function keeps its signature and is called as before. Inside a run the result is stored before the call
-/// returns it, under the key `<name>_<position>`: `charge_0`, `ship_1`. Outside a run, and inside another step, the
-/// call is a plain call of the body: a unit test needs nothing of `durable`.
+/// The function keeps its signature and is called as before. Inside a run the result is stored before the
+/// call returns it, under the key `<name>_<position>`: `charge_0`, `ship_1`. Outside a run, and inside
+/// another step, the call is a plain call of the body: a unit test needs nothing of `durable`.
 ///
 /// A body runs **at least once**: a crash between its effect and the record runs it again. Pass
 /// `durable::idempotency_key()` to services that can tell a repeated request.
 ///
 /// # Where
 ///
-/// On `fn` and `async fn`: free functions, methods (`&self`, `self`, `self: Arc<Self>`, …), associated functions,
-/// methods in an `impl Trait for Type`, and trait methods with a default body. Generics, where clauses, const
-/// generics, `impl Trait` arguments, borrowed arguments and patterns work; `?` and `return` do what they do in any
-/// function. Other attributes stay on the function: `#[tracing::instrument]` above `#[step]` makes a span only
-/// when the body runs, below it on every call.
+/// On `fn` and `async fn`: free functions, methods (`&self`, `self`, `self: Arc<Self>`, …), associated
+/// functions, methods in an `impl Trait for Type`, and trait methods with a default body. Generics, where
+/// clauses, const generics, `impl Trait` arguments, borrowed arguments and patterns work; `?` and `return` do
+/// what they do in any function. Other attributes stay on the function: `#[tracing::instrument]` above
+/// `#[step]` makes a span only when the body runs, below it on every call.
 ///
 /// # Options
 ///
@@ -61,22 +61,25 @@ use func::Func;
 ///
 /// A duration is a whole number and a unit, `ms`, `s`, `m` or `h`, of at most 365 days.
 ///
-/// By default a 64-bit *fingerprint* of each argument that is `Serialize`, the receiver included, is recorded: when
-/// the same build replays with other arguments, the workflow is not deterministic, and the run stops with both shown.
+/// By default a 64-bit *fingerprint* of each argument that is `Serialize`, the receiver included, is
+/// recorded: when the same build replays with other arguments, the workflow is not deterministic, and the run
+/// stops with both shown.
 ///
 /// # What it can return
 ///
-/// An owned `T`, or `Result<T, E>` under any name. `T` implements serde's `Serialize` and `Deserialize`. `E` does
-/// too, or else it is `From<durable::StepFailed>` and `Display`, as `anyhow::Error` and
-/// `Box<dyn Error + Send + Sync>` are; it is stored as its message then, and rebuilt from it, live as on replay. A
-/// generic `T` needs the bound `durable::Value`. What the caller gets is always what was decoded from the record.
+/// An owned `T`, or `Result<T, E>` under any name. `T` implements serde's `Serialize` and `Deserialize`. `E`
+/// does too, or else it is `From<durable::StepFailed>` and `Display`, as `anyhow::Error` and
+/// `Box<dyn Error + Send + Sync>` are; it is stored as its message then, and rebuilt from it, live as on
+/// replay. A generic `T` needs the bound `durable::Value`. What the caller gets is always what was decoded
+/// from the record.
 ///
 /// # Errors
 ///
-/// The compiler refuses, each with its reason and at its place: `const`, `unsafe`, `extern` and variadic functions;
-/// `&mut` arguments and `&mut self`, because a replay would lose the change; borrowed and `impl Trait` results;
-/// a trait method without a body; results, errors and recorded arguments that cannot be stored; an argument without
-/// `Clone` in a step with `retries`; options that are unknown, repeated, malformed, or in need of another one.
+/// The compiler refuses, each with its reason and at its place: `const`, `unsafe`, `extern` and variadic
+/// functions; `&mut` arguments and `&mut self`, because a replay would lose the change; borrowed and `impl
+/// Trait` results; a trait method without a body; results, errors and recorded arguments that cannot be
+/// stored; an argument without `Clone` in a step with `retries`; options that are unknown, repeated,
+/// malformed, or in need of another one.
 ///
 /// # Examples
 /// ```
@@ -131,11 +134,12 @@ pub fn step(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pro
 /// | `fulfil::durable(id, order)` | a builder: `.on(&engine)`, then `.run()` |
 ///
 /// They return `Result<T, durable::RunError<E>>` for a workflow that returns `Result<T, E>`, and
-/// `Result<T, durable::RunError<Infallible>>` for any other; those of an `async fn` return futures of that. A plain
-/// call, `fulfil(order)`, outside a run is the plain function; inside one it is a child of that run, whose
-/// steps have positions below the call's.
+/// `Result<T, durable::RunError<Infallible>>` for any other; those of an `async fn` return futures of that. A
+/// plain call, `fulfil(order)`, outside a run is the plain function; inside one it is a child of that run,
+/// whose steps have positions below the call's.
 ///
-/// `use orders::fulfil` imports the function and the type; a doc link to the function is written `[fulfil()]`.
+/// `use orders::fulfil` imports the function and the type; a doc link to the function is written
+/// `[fulfil()]`.
 ///
 /// # Options
 ///
@@ -149,8 +153,8 @@ pub fn step(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pro
 ///
 /// # Determinism
 ///
-/// A body that runs again must take the same way, so what is known to differ is refused, with the durable way to
-/// write it. Everything is welcome in a step.
+/// A body that runs again must take the same way, so what is known to differ is refused, with the durable way
+/// to write it. Everything is welcome in a step.
 ///
 /// | family | refused | instead |
 /// |---|---|---|
@@ -161,18 +165,18 @@ pub fn step(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pro
 /// | `io` (off) | `std::fs`, `File::open`, `TcpStream::connect`, `Command::new`, `reqwest`, … | a step |
 /// | `env` (off) | `env::var`, `env::args`, `process::id`, … | an argument, or a step |
 ///
-/// `#[durable::allow(clock)]` on a statement or an expression turns a family off for it. This is a lint by names: it
-/// finds most slips and proves nothing. It does not see through `use … as …`, into functions that the body calls, or
-/// that a `HashMap` is iterated; a replay that goes another way is found at run time.
+/// `#[durable::allow(clock)]` on a statement or an expression turns a family off for it. This is a lint by
+/// names: it finds most slips and proves nothing. It does not see through `use … as …`, into functions that
+/// the body calls, or that a `HashMap` is iterated; a replay that goes another way is found at run time.
 ///
 /// # Errors
 ///
-/// The compiler refuses, each with its reason and at its place: what a step refuses; `self` and generics, because a
-/// workflow is found again by its name alone; more than 16 arguments, and arguments that are borrowed, `impl Trait`,
-/// or not `Serialize` and `Deserialize`, because they are stored; a type that is a `Result` under a name that does
-/// not end in `Result`, or the reverse; options that are unknown, repeated or malformed. An associated function
-/// without `self` looks like a free one: rustc reports the type that it cannot hold; move the workflow out of the
-/// `impl` block.
+/// The compiler refuses, each with its reason and at its place: what a step refuses; `self` and generics,
+/// because a workflow is found again by its name alone; more than 16 arguments, and arguments that are
+/// borrowed, `impl Trait`, or not `Serialize` and `Deserialize`, because they are stored; a type that is a
+/// `Result` under a name that does not end in `Result`, or the reverse; options that are unknown, repeated or
+/// malformed. An associated function without `self` looks like a free one: rustc reports the type that it
+/// cannot hold; move the workflow out of the `impl` block.
 ///
 /// # Examples
 /// ```

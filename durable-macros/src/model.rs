@@ -1,6 +1,6 @@
 //! What an expansion needs to know about a function, and every refusal of one.
-//! Whoever holds a `Step` or a `Workflow` can emit it: `expand` has no error path, because all rules were checked here.
-//! Knows no generated code.
+//! Whoever holds a `Step` or a `Workflow` can emit it: `expand` has no error path, because all rules were
+//! checked here. Knows no generated code.
 
 use proc_macro2::{Group, Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident};

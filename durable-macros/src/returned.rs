@@ -1,6 +1,6 @@
 //! A return type as it is spelled: the whole, and where its value and its error stand.
-//! Spelling decides what docs and entry points show, and where an error is underlined; what a type *is*, the compiler decides by probing.
-//! Knows no generated code.
+//! Spelling decides what docs and entry points show, and where an error is underlined; what a type *is*, the
+//! compiler decides by probing. Knows no generated code.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote_spanned};

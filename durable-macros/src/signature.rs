@@ -1,6 +1,6 @@
 //! The rules of a signature: what a step and a workflow refuse of a function, each with the reason.
-//! A rule is here when breaking it would lose something on replay in silence, or end in an error far from its cause.
-//! Knows no option.
+//! A rule is here when breaking it would lose something on replay in silence, or end in an error far from its
+//! cause. Knows no option.
 
 use syn::visit::{self, Visit};
 use syn::{FnArg, Lifetime, ReturnType, Safety, Type, TypeImplTrait, TypeReference};

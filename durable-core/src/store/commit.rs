@@ -1,6 +1,6 @@
 //! The one way into a store: every write of an engine passes here, one batch at a time.
-//! What could not be written when a run gave itself up is written after the next write that succeeds, so that no run stays
-//! owned by a process that has forgotten it. Callers that wait at once will share a commit here.
+//! What could not be written when a run gave itself up is written after the next write that succeeds, so that
+//! no run stays owned by a process that has forgotten it. Callers that wait at once will share a commit here.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -41,7 +41,8 @@ impl Commits {
 }
 
 impl State {
-    /// Writes what is late. What fails again for a reason of its own is dropped: it would stand in the way for ever.
+    /// Writes what is late. What fails again for a reason of its own is dropped: it would stand in the way
+    /// for ever.
     fn catch_up(&mut self) {
         while let Some(op) = self.late.pop() {
             if let Err(StoreError::Unavailable { .. } | StoreError::Unknown { .. }) =

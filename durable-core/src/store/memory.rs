@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Answer, Claim, CorruptRow, Epoch, Finish, Op, OwnerId, Record, Release, Reset, Rewind, RunRecord, Start,
-    StepReader, StepRecord, StepStore, StoreError, transition,
+    Answer, Claim, CorruptRow, Epoch, Finish, Op, OwnerId, Ownership, Record, Release, Reset, Rewind,
+    RunRecord, Start, StepReader, StepRecord, StepStore, StoreError, transition,
 };
 use crate::draw;
 use crate::key::{Position, WorkflowId};
@@ -29,15 +29,16 @@ pub struct MemoryStore {
 impl Default for MemoryStore {
     fn default() -> Self {
         let owner = OwnerId(format!("memory-{:016x}", draw::fresh()).into());
-        Self { tables: Arc::default(), owner }
+        let tables = Tables { workflows: BTreeMap::new(), steps: HashMap::new(), last: Epoch(0) };
+        Self { tables: Arc::new(Mutex::new(tables)), owner }
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tables {
     workflows: BTreeMap<WorkflowId, RunRecord>,
     steps: HashMap<WorkflowId, BTreeMap<Position, StepRecord>>,
-    epoch: i64,
+    last: Epoch,
 }
 
 impl StepStore for MemoryStore {
@@ -68,9 +69,9 @@ impl Tables {
         }
     }
 
-    fn next_epoch(&mut self) -> Epoch {
-        self.epoch += 1;
-        Epoch(self.epoch)
+    /// The epoch to give out next.
+    fn epoch_after(&self) -> Epoch {
+        Epoch(self.last.0 + 1)
     }
 
     /// The run with this id, while its epoch is `epoch`.
@@ -82,19 +83,21 @@ impl Tables {
         if let Some(run) = self.workflows.get(&start.id) {
             return transition::restart(run, start);
         }
-        let epoch = self.next_epoch();
-        self.workflows.insert(start.id.clone(), transition::start(start, epoch));
-        Answer::Started(epoch)
+        let next = self.epoch_after();
+        self.workflows.insert(start.id.clone(), transition::start(start, next));
+        self.last = next;
+        Answer::Started(next)
     }
 
     fn claim(&mut self, claim: &Claim) -> Answer {
-        let epoch = self.next_epoch();
+        let next = self.epoch_after();
         let Some(run) = self.at(&claim.id, claim.expected) else { return Answer::Lost };
-        transition::claim(run, claim, epoch);
+        transition::claim(run, claim, next);
+        self.last = next;
         if let Some(steps) = self.steps.get_mut(&claim.id) {
             steps.retain(|position, _| !claim.drop.contains(position));
         }
-        Answer::Claimed(epoch)
+        Answer::Claimed(next)
     }
 
     fn record(&mut self, record: &Record) -> Answer {
@@ -118,9 +121,10 @@ impl Tables {
     }
 
     fn rewind(&mut self, rewind: &Rewind) -> Answer {
-        let epoch = self.next_epoch();
+        let next = self.epoch_after();
         let Some(run) = self.at(&rewind.id, rewind.expected) else { return Answer::Lost };
-        transition::rewind(run, rewind, epoch);
+        transition::rewind(run, rewind, next);
+        self.last = next;
         let Some(steps) = self.steps.get_mut(&rewind.id) else { return Answer::Dropped(0) };
         let before = steps.len();
         steps.retain(|position, _| !transition::is_rewound(position, &rewind.from));
@@ -146,6 +150,12 @@ struct MemoryReader {
 impl StepReader for MemoryReader {
     fn run(&mut self, id: &WorkflowId) -> Result<Option<RunRecord>, StoreError> {
         Ok(lock(&self.tables).workflows.get(id).cloned())
+    }
+
+    fn ownership(&mut self, id: &WorkflowId) -> Result<Option<Ownership>, StoreError> {
+        let tables = lock(&self.tables);
+        let run = tables.workflows.get(id);
+        Ok(run.map(|run| Ownership { epoch: run.epoch, owner: run.owner.clone() }))
     }
 
     fn runs(

@@ -1,6 +1,6 @@
 //! The rows of the two tables: their columns, and the checksum that tells a rotten or edited row.
-//! SQLite does not see rot in values: of 4,000 single-bit flips 2,611 went unnoticed by `integrity_check` in our study,
-//! so each row carries a hash of all its columns.
+//! SQLite does not see rot in values: of 4,000 single-bit flips 2,611 went unnoticed by `integrity_check` in
+//! our study, so each row carries a hash of all its columns.
 
 use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Row, ToSql, params};

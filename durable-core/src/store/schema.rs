@@ -1,15 +1,17 @@
-//! Opening a database: what a file must be before anything is written to it, and how it comes to the current schema.
-//! The one rule: a file that is refused stays byte for byte what it was, and gets no files beside it. So it is looked at first by a connection
-//! that can neither write nor lock, and `application_id` is in the file itself before its first write-ahead log exists.
+//! Opening a database: what a file must be before anything is written to it, and how it comes to the current
+//! schema. The one rule: a file that is refused stays byte for byte what it was, and gets no files beside it.
+//! So it is looked at first by a connection that can neither write nor lock, and `application_id` is in the
+//! file itself before its first write-ahead log exists.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::OpenError;
 use crate::owner::private;
 
 /// "drbl": what tells our files from other SQLite databases.
@@ -31,88 +33,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many prepared statements are kept: all of ours.
 const STATEMENTS_KEPT: usize = 64;
 
-/// Why a database was not opened. The file is as it was.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// There is no such folder, or it cannot be read.
-    #[error("the folder of {path} cannot be used: {source}; create it first")]
-    Folder {
-        /// The database.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// The path names something that is not a regular file of one name.
-    #[error("{path} is {found}; name a file that is only used as a `durable` database")]
-    NotAFile {
-        /// The database.
-        path: PathBuf,
-        /// `a directory`, `a symbolic link`, `a file with 2 names`, …
-        found: String,
-    },
-    /// The file is not a `durable` database.
-    #[error("{path} is not a `durable` database: {found}; it was left as it is, name another file")]
-    Foreign {
-        /// The database.
-        path: PathBuf,
-        /// What it is instead.
-        found: String,
-    },
-    /// A later version of `durable` made it.
-    #[error(
-        "{path} has schema version {found}, this program knows versions up to {known}; run the newer program"
-    )]
-    Newer {
-        /// The database.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-        /// The highest version that this program knows.
-        known: i64,
-    },
-    /// It is one of ours, and damaged.
-    #[error("{path} is damaged: {reason}; it was left as it is, restore a backup")]
-    Damaged {
-        /// The database.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// It cannot be written.
-    #[error("{path} is read-only; make it writable for this user, or copy it")]
-    ReadOnly {
-        /// The database.
-        path: PathBuf,
-    },
-    /// It, or a file beside it, cannot be opened or created.
-    #[error("{path} cannot be opened: {reason}")]
-    Failed {
-        /// The database.
-        path: PathBuf,
-        /// What the system or SQLite said.
-        reason: String,
-    },
-    /// The file system gives one lock to two holders, or no write-ahead log.
-    #[error("{path} is on a file system that cannot hold it: {reason}; use a local disk")]
-    FileSystem {
-        /// The database.
-        path: PathBuf,
-        /// What it lacks.
-        reason: String,
-    },
-    /// The SQLite that is linked is too old.
-    #[error(
-        "SQLite {found} is linked, and versions before 3.51.3 can corrupt a database; use the `bundled` feature"
-    )]
-    OldSqlite {
-        /// Its version.
-        found: &'static str,
-    },
-}
-
-/// Looks at the file at `path`, creates it if there is none, and brings it to the current schema. Its canonical path and a connection that writes.
+/// Looks at the file at `path`, creates it if there is none, and brings it to the current schema. Its
+/// canonical path and a connection that writes.
 pub(super) fn open(path: &Path) -> Result<(PathBuf, Connection), OpenError> {
     if rusqlite::version_number() < SQLITE_VERSION_MIN {
         return Err(OpenError::OldSqlite { found: rusqlite::version() });
@@ -121,11 +43,23 @@ pub(super) fn open(path: &Path) -> Result<(PathBuf, Connection), OpenError> {
     match look(&path)? {
         Found::Nothing => create_file(&path)?,
         Found::Empty => {}
+        Found::File if is_being_created(&path) => {}
         Found::File => look_inside(&path)?,
     }
     let mut connection = connect(&path).map_err(|error| failed(&path, &error))?;
+    // A log that was left behind may say that the file is to be refused, and is not to be moved into it then.
+    keep_log(&path, &connection, has_log(&path))?;
+    // For a new file, whatever the linked SQLite was built to do; any other keeps what it has.
+    connection.pragma_update(None, "auto_vacuum", 0).map_err(|error| failed(&path, &error))?;
     migrate(&path, &mut connection)?;
+    keep_log(&path, &connection, false)?;
     Ok((path, connection))
+}
+
+/// Whether the log outlives its last connection.
+fn keep_log(path: &Path, connection: &Connection, keep: bool) -> Result<(), OpenError> {
+    let set = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep);
+    set.map(|_| ()).map_err(|error| failed(path, &error))
 }
 
 /// A connection that writes, set up as every one is.
@@ -202,9 +136,41 @@ fn look(path: &Path) -> Result<Found, OpenError> {
     } else if file.permissions().readonly() {
         return Err(OpenError::ReadOnly { path: path.to_owned() });
     } else {
-        return Ok(if file.len() == 0 { Found::Empty } else { Found::File });
+        return match file.len() {
+            0 => Ok(Found::Empty),
+            // SQLite takes a file of one byte for an empty one (`unixFileSize`), and would write over it.
+            1 => Err(no_database(path)),
+            _ => Ok(Found::File),
+        };
     };
     Err(OpenError::NotAFile { path: path.to_owned(), found })
+}
+
+/// What the header of a rollback journal starts with, once it counts (sqlite.org/fileformat2.html, section
+/// 3).
+const JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+
+/// Where that header holds the size in pages that the database had before.
+const PAGES_BEFORE: std::ops::Range<usize> = 16..20;
+
+/// Whether a rollback journal beside the file says that it was empty: somebody creates a database now, or
+/// died while at it. Until the journal is gone the file means nothing, so it is looked at only under SQLite's
+/// lock.
+fn is_being_created(path: &Path) -> bool {
+    let mut header = [0; PAGES_BEFORE.end];
+    let read = File::open(beside(path, "-journal")).and_then(|mut journal| journal.read_exact(&mut header));
+    read.is_ok() && header.starts_with(&JOURNAL_MAGIC) && header[PAGES_BEFORE] == [0; 4]
+}
+
+/// Whether there is a write-ahead log that can hold something.
+fn has_log(path: &Path) -> bool {
+    fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(suffix);
+    name.into()
 }
 
 #[cfg(unix)]
@@ -232,44 +198,91 @@ fn create_file(path: &Path) -> Result<(), OpenError> {
     synced.map_err(|error| OpenError::Failed { path: path.to_owned(), reason: error.to_string() })
 }
 
-/// Refuses a file that is not ours, by a connection that takes no lock and makes no side file.
+/// Refuses a file that is not ours, without taking a lock or making a file beside it.
 fn look_inside(path: &Path) -> Result<(), OpenError> {
+    match look_inside_now(path) {
+        // A checkpoint that was killed leaves half of its pages in the file, and all of them in the log.
+        Err(OpenError::Damaged { .. }) if has_log(path) => Ok(()),
+        // Without a log nobody is at work on the file any more, who may have been before: now it tells what
+        // it is.
+        Err(OpenError::Damaged { .. }) => look_inside_now(path),
+        looked => looked,
+    }
+}
+
+fn look_inside_now(path: &Path) -> Result<(), OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection =
         Connection::open_with_flags(immutable_uri(path), flags).map_err(|error| failed(path, &error))?;
-    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
-    let looked = number("application_id").and_then(|id| {
-        let objects =
-            connection.query_row("select count(*) from sqlite_schema", [], |row| row.get::<_, i64>(0))?;
-        Ok((id, number("user_version")?, objects, number("page_count")?, number("page_size")?))
-    });
-    let (id, version, objects, pages, page_bytes) = looked.map_err(|error| foreign(path, &error))?;
-    if id == 0 && version == 0 && objects == 0 {
-        return Ok(());
-    }
-    if id != i64::from(APPLICATION_ID) {
-        let found =
-            format!("a SQLite database of another application (application_id {id}, {objects} objects)");
-        return Err(OpenError::Foreign { path: path.to_owned(), found });
-    }
-    check_version(path, version)?;
+    let looked = identify(&connection).and_then(|identity| Ok((identity, bytes_of(&connection)?)));
+    let (identity, bytes_due) = looked.map_err(|error| foreign(path, &error))?;
+    identity.check(path)?;
     let bytes = fs::metadata(path).map_or(0, |file| file.len());
-    if i64::try_from(bytes).unwrap_or(i64::MAX) < pages.saturating_mul(page_bytes) {
-        let reason = format!("it has {bytes} bytes, and should have {pages} pages of {page_bytes}");
+    if bytes < bytes_due {
+        let reason = format!("it has {bytes} bytes, and should have {bytes_due}");
         return Err(OpenError::Damaged { path: path.to_owned(), reason });
     }
     Ok(())
 }
 
-fn check_version(path: &Path, version: i64) -> Result<(), OpenError> {
-    let known = VERSION;
-    if version > known {
-        return Err(OpenError::Newer { path: path.to_owned(), found: version, known });
+/// What tells whose database it is.
+struct Identity {
+    application: i64,
+    version: i64,
+    objects: i64,
+    /// Whether pages are moved at each commit. Ours never are, so a header that says so is rotten, and a
+    /// write would do harm.
+    vacuums: bool,
+}
+
+fn identify(connection: &Connection) -> Result<Identity, rusqlite::Error> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    Ok(Identity {
+        application: number("application_id")?,
+        version: number("user_version")?,
+        objects: connection.query_row("select count(*) from sqlite_schema", [], |row| row.get(0))?,
+        vacuums: number("auto_vacuum")? != 0,
+    })
+}
+
+/// How long the file should be, by its header.
+fn bytes_of(connection: &Connection) -> Result<u64, rusqlite::Error> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, u32>(0));
+    Ok(u64::from(number("page_count")?) * u64::from(number("page_size")?))
+}
+
+impl Identity {
+    /// Nothing was ever kept in it.
+    fn is_blank(&self) -> bool {
+        (self.application, self.version, self.objects, self.vacuums) == (0, 0, 0, false)
     }
-    Ok(())
+
+    /// Refuses what is neither ours nor blank, and what this program does not know.
+    fn check(&self, path: &Path) -> Result<(), OpenError> {
+        let Self { application, version, objects, vacuums } = *self;
+        let (known, path) = (VERSION, path.to_owned());
+        if self.is_blank() {
+            Ok(())
+        } else if application != i64::from(APPLICATION_ID) {
+            let found = format!(
+                "a SQLite database of another application (application_id {application}, {objects} objects)"
+            );
+            Err(OpenError::Foreign { path, found })
+        } else if version > known {
+            Err(OpenError::Newer { path, found: version, known })
+        } else if version < 1 {
+            let reason = format!("it has schema version {version}, which no program wrote");
+            Err(OpenError::Damaged { path, reason })
+        } else if vacuums {
+            let reason = "its header says that it vacuums itself, which no program asked for".to_owned();
+            Err(OpenError::Damaged { path, reason })
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// The file as SQLite opens it without locks and without looking at a log beside it.
@@ -281,16 +294,21 @@ fn immutable_uri(path: &Path) -> String {
     format!("file:{}?immutable=1", escaped.collect::<String>())
 }
 
-/// Applies the migrations that the database lacks. A new one gets its schema with a rollback journal, so that what
-/// tells it as ours is in the file itself before it has a write-ahead log.
+/// Applies the migrations that the database lacks. A new one gets its schema with a rollback journal, so that
+/// what tells it as ours is in the file itself before it has a write-ahead log.
 fn migrate(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
     let failed = |error: rusqlite::Error| failed(path, &error);
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
-    let version: i64 =
-        transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
-    check_version(path, version)?;
-    let lacking = usize::try_from(version).unwrap_or(0)..MIGRATIONS.len();
+    // Asked again under the lock, since the look before it saw neither the log nor what others have done by
+    // now.
+    let identity = identify(&transaction).map_err(failed)?;
+    identity.check(path)?;
+    if transaction.is_readonly(rusqlite::MAIN_DB).map_err(failed)? {
+        let reason = "its header has a file format that this SQLite does not write".to_owned();
+        return Err(OpenError::Damaged { path: path.to_owned(), reason });
+    }
+    let lacking = usize::try_from(identity.version).unwrap_or(0)..MIGRATIONS.len();
     if !lacking.is_empty() {
         for migration in &MIGRATIONS[lacking] {
             transaction.execute_batch(migration).map_err(failed)?;
@@ -315,11 +333,15 @@ pub(super) fn check_wal(path: &Path, mode: &str) -> Result<(), OpenError> {
 /// What an error means while the file is still unknown.
 fn foreign(path: &Path, error: &rusqlite::Error) -> OpenError {
     match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => {
-            OpenError::Foreign { path: path.to_owned(), found: "not a SQLite database at all".to_owned() }
-        }
+        Some(ErrorCode::NotADatabase) => no_database(path),
+        // The statements are right, so it is the file that SQLite cannot make sense of.
+        Some(ErrorCode::Unknown) => OpenError::Damaged { path: path.to_owned(), reason: error.to_string() },
         _ => failed(path, error),
     }
+}
+
+fn no_database(path: &Path) -> OpenError {
+    OpenError::Foreign { path: path.to_owned(), found: "not a SQLite database at all".to_owned() }
 }
 
 pub(super) fn failed(path: &Path, error: &rusqlite::Error) -> OpenError {

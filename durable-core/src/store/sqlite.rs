@@ -1,6 +1,6 @@
-//! The store in one SQLite file. One batch is one `begin immediate … commit` at `synchronous=EXTRA`; reads have a connection of their own.
-//! After an error from a commit, or from the disk, the connection is not trusted any more: the next batch opens another
-//! one, and believes what it reads only after a checkpoint.
+//! The store in one SQLite file. One batch is one `begin immediate … commit` at `synchronous=EXTRA`; reads
+//! have a connection of their own. After an error from a commit, or from the disk, the connection is not
+//! trusted any more: the next batch opens another one, and believes what it reads only after a checkpoint.
 //! Knows no workflow and no types of the user.
 
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::row::{read_run, read_step, run_columns, run_params, step_columns, step_params};
 use super::{
-    Answer, Claim, CorruptRow, Epoch, Finish, Op, OpenError, OwnerId, Record, Release, Reset, Rewind,
-    RunRecord, Start, StepReader, StepRecord, StepStore, StoreError, schema, transition,
+    Answer, Claim, CorruptRow, Epoch, Finish, Op, OpenError, OwnerId, Ownership, Record, Release, Reset,
+    Rewind, RunRecord, Start, StepReader, StepRecord, StepStore, StoreError, schema, transition,
 };
 use crate::key::{Position, WorkflowId};
 use crate::owner::{Owner, Owners};
@@ -68,8 +68,19 @@ impl SqliteStore {
 /// What is read after a failed commit counts only once it has been checkpointed (PROMISES, P8).
 fn reconnect(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = schema::connect(path)?;
-    connection.query_row("pragma wal_checkpoint(full)", [], |row| row.get::<_, i64>(0)).map(|_busy| ())?;
+    checkpoint(&connection)?;
     Ok(connection)
+}
+
+/// Moves the whole log into the file and syncs both. SQLite reports one that readers or writers held up as a
+/// success with a mark.
+fn checkpoint(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let held_up: bool = connection.query_row("pragma wal_checkpoint(full)", [], |row| row.get(0))?;
+    if held_up {
+        let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        return Err(rusqlite::Error::SqliteFailure(busy, None));
+    }
+    Ok(())
 }
 
 impl StepStore for SqliteStore {
@@ -134,8 +145,13 @@ fn is_harmless(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
+/// What an error means after which nothing is committed.
 fn unavailable(action: &str, error: &rusqlite::Error) -> StoreError {
-    StoreError::Unavailable { action: action.to_owned(), reason: error.to_string() }
+    let reason = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Fatal { reason },
+        _ => StoreError::Unavailable { action: action.to_owned(), reason },
+    }
 }
 
 enum OpError {
@@ -274,7 +290,8 @@ fn rewind(connection: &Connection, op: &Rewind) -> Result<Answer, OpError> {
     let mut drop_one = connection.prepare_cached(DROP_ONE)?;
     let mut dropped = 0;
     for bytes in positions {
-        // A position that cannot be read lies after nothing; it goes too, since the run is to go on from what is left.
+        // A position that cannot be read lies after nothing; it goes too, since the run is to go on from what
+        // is left.
         if Position::from_bytes(&bytes).is_none_or(|position| transition::is_rewound(&position, &op.from)) {
             dropped += drop_one.execute(params![op.id.as_str(), bytes])?;
         }
@@ -303,6 +320,8 @@ struct SqliteReader {
     owners: Owners,
 }
 
+const OWNERSHIP: &str = "select epoch, owner from workflows where id = ?1";
+
 const RUNS: &str = concat!("select ", run_columns!(), " from workflows where id > ?1 order by id limit ?2");
 
 const STEPS: &str = concat!(
@@ -314,6 +333,15 @@ const STEPS: &str = concat!(
 impl StepReader for SqliteReader {
     fn run(&mut self, id: &WorkflowId) -> Result<Option<RunRecord>, StoreError> {
         load(&self.connection, id).map_err(|error| failed_read("a run", error))
+    }
+
+    fn ownership(&mut self, id: &WorkflowId) -> Result<Option<Ownership>, StoreError> {
+        let read = |row: &rusqlite::Row<'_>| {
+            let owner: Option<String> = row.get(1)?;
+            Ok(Ownership { epoch: Epoch(row.get(0)?), owner: owner.map(|owner| OwnerId(owner.into())) })
+        };
+        let rows = || self.connection.prepare_cached(OWNERSHIP)?.query_row([id.as_str()], read).optional();
+        rows().map_err(|error| unavailable("read who owns a run", &error))
     }
 
     fn runs(
@@ -359,3 +387,6 @@ fn failed_read(what: &str, error: OpError) -> StoreError {
         OpError::Sqlite(error) => unavailable(&format!("read {what}"), &error),
     }
 }
+
+#[cfg(test)]
+mod tests;

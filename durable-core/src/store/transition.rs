@@ -1,5 +1,5 @@
-//! What each op means for the row of its run. The stores only keep rows; what becomes of them is decided here,
-//! so that it is the same in all of them.
+//! What each op means for the row of its run. The stores only keep rows; what becomes of them is decided
+//! here, so that it is the same in all of them.
 
 use super::{Answer, Claim, End, Epoch, Finish, Release, Rewind, RunRecord, RunStatus, Start, StepRecord};
 use crate::key::Position;

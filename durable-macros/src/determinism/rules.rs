@@ -1,5 +1,6 @@
 //! The table of the lint: what is refused, by name, why, and the durable way to write it.
-//! A name is here only if it is hardly ever anything else: a wrong refusal costs a user more than a missed one.
+//! A name is here only if it is hardly ever anything else: a wrong refusal costs a user more than a missed
+//! one.
 
 use super::Family;
 
@@ -10,7 +11,8 @@ pub(super) struct Rule {
     pub(super) reason: &'static str,
     /// What to write.
     pub(super) instead: &'static str,
-    /// `Type::function` is the end of a path, `krate::*` the start of one, `name!` a macro, `.name` a method.
+    /// `Type::function` is the end of a path, `krate::*` the start of one, `name!` a macro, `.name` a
+    /// method.
     names: &'static [&'static str],
 }
 
@@ -93,10 +95,13 @@ const RULES: &[Rule] = &[
         family: Family::Thread,
         reason: "a replay would wait again from the start",
         instead: "use `durable::sleep`, which records when it ends",
+        names: &["thread::sleep", "thread::sleep_ms", "thread::park_timeout"],
+    },
+    Rule {
+        family: Family::Thread,
+        reason: "a replay would wait again from the start",
+        instead: "await `durable::future::sleep`, which records when it ends",
         names: &[
-            "thread::sleep",
-            "thread::sleep_ms",
-            "thread::park_timeout",
             "time::interval",
             "time::sleep",
             "time::sleep_until",

@@ -138,7 +138,7 @@ fn emit_clone(callable: &Callable, arg: &Arg) -> TokenStream {
 /// {
 ///     use ::durable::__private::probe::*;
 ///     (&&::durable::__private::Probe::<Result<Payment, OrderError>>::NEW)
-///         .returned_tag()
+///         .durable_split()
 ///         .retry_if(|__failure| path::to::predicate(__failure))
 /// }
 /// ```
@@ -154,7 +154,7 @@ fn emit_retry_if(callable: &Callable, retry: &Retry) -> TokenStream {
     quote_spanned! {Span::mixed_site()=>
         {
             use #probes::*;
-            (&&#probe::<#ty>::NEW).returned_tag().retry_if(#closure)
+            (&&#probe::<#ty>::NEW).durable_split().retry_if(#closure)
         }
     }
 }

@@ -81,7 +81,8 @@ fn emit_twin(workflow: &Workflow) -> TokenStream {
     }
 }
 
-/// The attributes of the function that its generated companions need too: where it exists, whether docs show it.
+/// The attributes of the function that its generated companions need too: where it exists, whether docs show
+/// it.
 fn shared_attrs(callable: &Callable) -> Vec<&syn::Attribute> {
     let is_hidden = |attr: &syn::Attribute| {
         attr.path().is_ident("doc") && attr.parse_args::<Ident>().is_ok_and(|word| word == "hidden")
@@ -299,30 +300,30 @@ fn emit_into_result(callable: &Callable) -> TokenStream {
 
 /// Expands to:
 /// ```text
-/// fn input() -> impl ::durable::__private::InputCodec<Input = Self::Input> {
+/// fn input() -> impl ::durable::__private::Form<Value = Self::Input> {
 ///     use ::durable::__private::probe::*;
-///     let __durable_arg0 = (&&::durable::__private::InputProbe::<Order>::NEW).input_tag();
+///     let __durable_arg0 = (&&::durable::__private::InputProbe::<Order>::NEW).durable_input();
 ///     __durable_arg0.check_argument();
-///     (&&::durable::__private::InputProbe::<Self::Input>::NEW).input_tag()
+///     (&&::durable::__private::InputProbe::<Self::Input>::NEW).durable_input()
 /// }
 /// ```
-/// One check per argument, placed on its type; the tuple itself is not checked, so each misfit is reported once.
+/// One check per argument, placed on its type; the tuple itself is not checked, so each misfit is reported
+/// once.
 fn emit_input(callable: &Callable) -> TokenStream {
     let paths = &callable.paths;
-    let (codec, probes, probe) =
-        (paths.private("InputCodec"), paths.private("probe"), paths.private("InputProbe"));
+    let (codec, probes, probe) = (paths.private("Form"), paths.private("probe"), paths.private("InputProbe"));
     let checks = callable.args.iter().enumerate().map(|(index, arg)| {
         let (ty, tag) = (&arg.ty, format_ident!("__durable_arg{index}", span = arg.span()));
         quote_spanned! {Span::mixed_site()=>
-            let #tag = (&&#probe::<#ty>::NEW).input_tag();
+            let #tag = (&&#probe::<#ty>::NEW).durable_input();
             #tag.check_argument();
         }
     });
     quote_spanned! {Span::mixed_site()=>
-        fn input() -> impl #codec<Input = Self::Input> {
+        fn input() -> impl #codec<Value = Self::Input> {
             use #probes::*;
             #(#checks)*
-            (&&#probe::<Self::Input>::NEW).input_tag()
+            (&&#probe::<Self::Input>::NEW).durable_input()
         }
     }
 }
@@ -337,7 +338,8 @@ fn emit_input(callable: &Callable) -> TokenStream {
 ///     }
 /// }
 /// ```
-/// An `async fn` implements `AsyncWorkflow`, whose `call` returns `impl Future<Output = Self::Returned> + Send`.
+/// An `async fn` implements `AsyncWorkflow`, whose `call` returns `impl Future<Output = Self::Returned> +
+/// Send`.
 fn emit_call_impl(workflow: &Workflow) -> TokenStream {
     let Workflow { callable, twin, .. } = workflow;
     let (name, input) = (&callable.sig.ident, local("input"));

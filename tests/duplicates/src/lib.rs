@@ -1,4 +1,5 @@
-//! A program with two workflows of one name. It is a crate of its own, because every engine of such a program is refused.
+//! A program with two workflows of one name. It is a crate of its own, because every engine of such a program
+//! is refused.
 
 #![cfg(test)]
 

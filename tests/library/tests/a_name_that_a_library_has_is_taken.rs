@@ -1,4 +1,5 @@
-//! A workflow of a library is listed though nothing names it, once its crate is linked: its name cannot be given again.
+//! A workflow of a library is listed though nothing names it, once its crate is linked: its name cannot be
+//! given again.
 
 use durable::{Engine, Error, workflow};
 use library as _;

@@ -1,7 +1,8 @@
-//! An expansion raises no lint in a library: this crate compiles, and passes clippy, with everything denied, on an older edition.
+//! An expansion raises no lint in a library: this crate compiles, and passes clippy, with everything denied,
+//! on an older edition.
 //!
-//! `tests/lints.rs` of the root is the same for a program of the current edition, where lints about public items do not ask.
-//! What is expected here is what these functions, and not their expansions, would be told.
+//! `tests/lints.rs` of the root is the same for a program of the current edition, where lints about public
+//! items do not ask. What is expected here is what these functions, and not their expansions, would be told.
 #![forbid(unsafe_code)]
 #![deny(
     warnings,

@@ -1,5 +1,5 @@
-//! A crate that has `durable` under another name, on an older edition: expansions find it by the option `crate`.
-//! Some functions come from a `macro_rules!` of ours, whose tokens are not all from one place.
+//! A crate that has `durable` under another name, on an older edition: expansions find it by the option
+//! `crate`. Some functions come from a `macro_rules!` of ours, whose tokens are not all from one place.
 //! It knows the public names alone.
 
 #![cfg(test)]

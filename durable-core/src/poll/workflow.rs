@@ -1,0 +1,136 @@
+//! Workflows that are futures: the body of the run that the engine enters, an inline child, or a plain call.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::{Ended, Opened, open};
+use crate::args::Args;
+use crate::call::Call;
+use crate::memo::{WorkflowSpec, conclude, fault_or, is_unwinding};
+use crate::outcome::Codec;
+use crate::run::Ambient;
+use crate::scope::Scope;
+use crate::store::Kind;
+
+/// Calls an async workflow function: as the body of the run that the engine is entering, as an inline child
+/// of the current one, or plainly.
+pub fn workflow_async<C: Codec, F: Future<Output = C::Returned>>(
+    spec: &'static WorkflowSpec,
+    codec: C,
+    args: Args,
+    body: F,
+) -> impl Future<Output = C::Returned> {
+    WorkflowFuture { spec, codec, args: Some(args), stage: Body::New, body: Some(body) }
+}
+
+pin_project! {
+    struct WorkflowFuture<C, F> {
+        spec: &'static WorkflowSpec,
+        codec: C,
+        args: Option<Args>,
+        stage: Body,
+        #[pin]
+        body: Option<F>,
+    }
+
+    impl<C, F> PinnedDrop for WorkflowFuture<C, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let _inside = this.stage.scope().map(|scope| Ambient::Inside(scope).enter());
+            this.body.set(None);
+        }
+    }
+}
+
+enum Body {
+    New,
+    Plain,
+    Root(Arc<Scope>),
+    Child(Box<Call>, Arc<Scope>),
+    Done,
+}
+
+impl Body {
+    fn scope(&self) -> Option<Arc<Scope>> {
+        match self {
+            Self::Root(scope) | Self::Child(_, scope) => Some(Arc::clone(scope)),
+            Self::New | Self::Plain | Self::Done => None,
+        }
+    }
+}
+
+impl<C: Codec, F: Future<Output = C::Returned>> Future for WorkflowFuture<C, F> {
+    type Output = C::Returned;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Returned> {
+        if matches!(self.stage, Body::New)
+            && let Some(ended) = self.as_mut().begin()
+        {
+            return ended.into_poll();
+        }
+        if let Body::Child(call, _) = &self.stage
+            && let Err(fault) = call.ticket.check_here()
+        {
+            return Arc::clone(call.run()).suspend(fault);
+        }
+        let mut this = self.project();
+        let returned = {
+            let _inside = this.stage.scope().map(|scope| Ambient::Inside(scope).enter());
+            let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Pending };
+            let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
+            let returned = match polled {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(returned)) => Ok(returned),
+                Err(panic) => Err(panic),
+            };
+            this.body.set(None);
+            returned
+        };
+        match (std::mem::replace(this.stage, Body::Done), returned) {
+            (Body::Child(call, _), Ok(returned)) => {
+                let run = Arc::clone(call.run());
+                let concluded =
+                    fault_or(&run, Ok(returned)).and_then(|ended| conclude(*call, *this.codec, ended, 1));
+                concluded.map_or_else(
+                    |fault| run.suspend(fault),
+                    |conclusion| Poll::Ready(conclusion.unfold(true)),
+                )
+            }
+            (Body::Child(call, inner), Err(panic)) => {
+                // A panic passes every operation in the order of the program, so it ends this one.
+                call.end(inner.last());
+                resume_unwind(panic)
+            }
+            (_, returned) => Poll::Ready(returned.unwrap_or_else(|panic| resume_unwind(panic))),
+        }
+    }
+}
+
+impl<C: Codec, F: Future<Output = C::Returned>> WorkflowFuture<C, F> {
+    /// The first poll: as the body of a run, as a child, or plainly.
+    fn begin(self: Pin<&mut Self>) -> Option<Ended<C::Returned>> {
+        let this = self.project();
+        match Ambient::current() {
+            Ambient::Entering(run) => *this.stage = Body::Root(Scope::root(run)),
+            Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
+                let args = this.args.take().unwrap_or_default();
+                match open(&scope, Kind::Child, (this.spec.name, this.spec.site), *this.codec, args) {
+                    Ok(Opened::Replayed(conclusion)) => {
+                        return Some(Ended::Concluded(conclusion, false));
+                    }
+                    Ok(Opened::Fresh(call)) => {
+                        let inner = call.ticket.branch(0);
+                        *this.stage = Body::Child(Box::new(call), inner);
+                    }
+                    Err(fault) => return Some(Ended::Fault(Arc::clone(&scope.run), fault)),
+                }
+            }
+            _ => *this.stage = Body::Plain,
+        }
+        None
+    }
+}

@@ -1,0 +1,85 @@
+//! Why a database is not opened: what was found at the path, and what to do.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a database was not opened. The file is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no such folder, or it cannot be read.
+    #[error("the folder of {path} cannot be used: {source}; create it first")]
+    Folder {
+        /// The database.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The path names something that is not a regular file of one name.
+    #[error("{path} is {found}; name a file that is only used as a `durable` database")]
+    NotAFile {
+        /// The database.
+        path: PathBuf,
+        /// `a directory`, `a symbolic link`, `a file with 2 names`, …
+        found: String,
+    },
+    /// The file is not a `durable` database.
+    #[error("{path} is not a `durable` database: {found}; it was left as it is, name another file")]
+    Foreign {
+        /// The database.
+        path: PathBuf,
+        /// What it is instead.
+        found: String,
+    },
+    /// A later version of `durable` made it.
+    #[error(
+        "{path} has schema version {found}, this program knows versions up to {known}; run the newer program"
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The highest version that this program knows.
+        known: i64,
+    },
+    /// It is one of ours, and damaged.
+    #[error("{path} is damaged: {reason}; it was left as it is, restore a backup")]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It cannot be written.
+    #[error("{path} is read-only; make it writable for this user, or copy it")]
+    ReadOnly {
+        /// The database.
+        path: PathBuf,
+    },
+    /// It, or a file beside it, cannot be opened or created.
+    #[error("{path} cannot be opened: {reason}")]
+    Failed {
+        /// The database.
+        path: PathBuf,
+        /// What the system or SQLite said.
+        reason: String,
+    },
+    /// The file system gives one lock to two holders, or no write-ahead log.
+    #[error("{path} is on a file system that cannot hold it: {reason}; use a local disk")]
+    FileSystem {
+        /// The database.
+        path: PathBuf,
+        /// What it lacks.
+        reason: String,
+    },
+    /// The SQLite that is linked is too old.
+    #[error(
+        "SQLite {found} is linked, and versions before 3.51.3 can corrupt a database; use the `bundled` feature"
+    )]
+    OldSqlite {
+        /// Its version.
+        found: &'static str,
+    },
+}

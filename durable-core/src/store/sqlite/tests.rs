@@ -1,0 +1,122 @@
+//! What the SQLite store does when the database under it fails: nothing of a batch is seen, and a later try
+//! can succeed.
+
+use std::time::Duration;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::store::{End, RunStatus};
+
+fn workflow() -> WorkflowId {
+    WorkflowId::new("a").unwrap()
+}
+
+fn start(input: &str) -> Op {
+    let owner = OwnerId("owner".into());
+    let (name, input, at) = ("fulfil".into(), input.into(), Timestamp::from_millis(1));
+    Op::Start(Start {
+        id: workflow(),
+        name,
+        input,
+        owner,
+        parent: None,
+        nonce: 1,
+        seed: 1,
+        fingerprint: 1,
+        at,
+    })
+}
+
+fn finish(output: &str) -> Op {
+    let (end, at) = (End::Completed(output.into()), Timestamp::from_millis(2));
+    Op::Finish(Finish { id: workflow(), epoch: Epoch(1), end, at })
+}
+
+/// A store, and another program that has its file open.
+fn opened() -> (tempfile::TempDir, SqliteStore, Connection) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let store = SqliteStore::open(&path).unwrap();
+    (folder, store, Connection::open(path).unwrap())
+}
+
+#[track_caller]
+fn check_unavailable(error: &StoreError, text: &str) {
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn a_full_disk_fails_the_whole_batch_and_is_forgotten_once_there_is_space() {
+    let (_folder, mut store, _other) = opened();
+    let mut reader = store.reader().unwrap();
+    store.connection().unwrap().pragma_update(None, "max_page_count", 8).unwrap();
+    let big = "x".repeat(100_000);
+    let error = store.apply(&[start("null"), finish(&big)]).unwrap_err();
+    check_unavailable(
+        &error,
+        "the store could not commit a batch of 2: database or disk is full; nothing was committed",
+    );
+    assert_eq!(reader.run(&workflow()).unwrap(), None);
+    assert_eq!(
+        store.apply(&[start("null"), finish(&big)]).unwrap(),
+        [Answer::Started(Epoch(1)), Answer::Done]
+    );
+    assert_eq!(reader.run(&workflow()).unwrap().unwrap().status, RunStatus::Completed);
+}
+
+#[test]
+fn a_long_transaction_of_another_program_delays_a_write_and_no_read() {
+    let (_folder, mut store, other) = opened();
+    let mut reader = store.reader().unwrap();
+    store.connection().unwrap().busy_timeout(Duration::ZERO).unwrap();
+    other.execute_batch("begin immediate").unwrap();
+    let error = store.apply(&[start("null")]).unwrap_err();
+    check_unavailable(
+        &error,
+        "the store could not commit a batch of 1: database is locked; nothing was committed",
+    );
+    assert_eq!(reader.run(&workflow()).unwrap(), None);
+    assert!(store.connection.is_some(), "nothing was tried that could be in doubt");
+    other.execute_batch("commit").unwrap();
+    assert_eq!(store.apply(&[start("null")]).unwrap(), [Answer::Started(Epoch(1))]);
+}
+
+#[test]
+fn a_long_read_of_another_program_delays_nothing() {
+    let (_folder, mut store, other) = opened();
+    other.execute_batch("begin; select * from workflows").unwrap();
+    store.apply(&[start("null")]).unwrap();
+    let mut reader = store.reader().unwrap();
+    assert!(reader.run(&workflow()).unwrap().is_some());
+}
+
+/// `pragma wal_checkpoint` answered "busy" as a success, and what had not been synced was believed.
+#[test]
+fn a_checkpoint_that_was_held_up_is_no_checkpoint() {
+    let (_folder, mut store, other) = opened();
+    store.apply(&[start("null")]).unwrap();
+    other.execute_batch("begin").unwrap();
+    other.query_row("select count(*) from workflows", [], |_| Ok(())).unwrap();
+    store.apply(&[finish("1")]).unwrap();
+    let connection = store.connection().unwrap();
+    connection.busy_timeout(Duration::ZERO).unwrap();
+    assert!(is_harmless(&checkpoint(connection).unwrap_err()));
+    other.execute_batch("commit").unwrap();
+    checkpoint(connection).unwrap();
+}
+
+#[test]
+fn a_rotten_row_fails_its_batch_alone_and_can_be_forgotten() {
+    let (_folder, mut store, other) = opened();
+    let mut reader = store.reader().unwrap();
+    store.apply(&[start("null")]).unwrap();
+    other.execute("update workflows set input = '[2]'", []).unwrap();
+    assert!(matches!(store.apply(&[finish("1")]), Err(StoreError::Corrupt(_))));
+    assert!(matches!(reader.run(&workflow()), Err(StoreError::Corrupt(_))));
+    let ownership = reader.ownership(&workflow()).unwrap().unwrap();
+    assert_eq!(ownership, Ownership { epoch: Epoch(1), owner: Some(OwnerId("owner".into())) });
+    let reset = Op::Reset(Reset { id: workflow(), expected: ownership.epoch });
+    assert_eq!(store.apply(&[reset]).unwrap(), [Answer::Done]);
+    assert_eq!(store.apply(&[start("null")]).unwrap(), [Answer::Started(Epoch(2))]);
+}

@@ -1,0 +1,301 @@
+//! Who may execute a run when several processes have its database open: whoever lives and owns it, stopped or
+//! not, and nobody else. Each test is also the program of its child processes, which it starts with a role.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic, in its helpers too")]
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
+use std::thread;
+use std::time::Duration;
+
+use durable::store::RunStatus;
+use durable::{Clock, Engine, Error, SystemClock, Timestamp, step, workflow};
+
+const ROLE: &str = "DURABLE_TEST_ROLE";
+const FOLDER: &str = "DURABLE_TEST_FOLDER";
+
+/// Where the processes of a test meet: the database, and a log of what the bodies of steps did.
+#[derive(Clone)]
+struct Place(PathBuf);
+
+impl Place {
+    fn database(&self) -> PathBuf {
+        self.0.join("runs.db")
+    }
+
+    /// One write of one line, which the system keeps whole.
+    fn note(&self, effect: &str) {
+        let mut log = OpenOptions::new().append(true).create(true).open(self.0.join("effects")).unwrap();
+        log.write_all(format!("{effect}\n").as_bytes()).unwrap();
+    }
+
+    fn effects(&self) -> Vec<String> {
+        fs::read_to_string(self.0.join("effects")).unwrap().lines().map(Into::into).collect()
+    }
+}
+
+/// The role that this process was started with, and its place.
+fn role() -> Option<(String, Place)> {
+    let folder = std::env::var_os(FOLDER)?;
+    Some((std::env::var(ROLE).unwrap(), Place(folder.into())))
+}
+
+/// Says `line` to the test that started this process.
+fn say(line: &str) {
+    // With a line break before it, since the test harness has not ended its own line.
+    std::io::stdout().write_all(format!("\n{line}\n").as_bytes()).unwrap();
+}
+
+/// Waits for the next line from the test that started this process.
+fn hear() {
+    std::io::stdin().lines().next().unwrap().unwrap();
+}
+
+/// A process in a role; killed at the end of the test, however it ends.
+struct Actor {
+    child: Child,
+    says: BufReader<ChildStdout>,
+}
+
+impl Actor {
+    fn start(test: &str, role: &str, folder: &Path) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", test, "--nocapture"]).env(ROLE, role).env(FOLDER, folder);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let says = BufReader::new(child.stdout.take().unwrap());
+        Self { child, says }
+    }
+
+    /// Blocks until the process says `line`.
+    #[track_caller]
+    fn wait_for(&mut self, line: &str) {
+        let mut heard = Vec::new();
+        while heard.last().is_none_or(|last| last != line) {
+            match self.says.by_ref().lines().next() {
+                Some(said) => heard.push(said.unwrap()),
+                None => panic!("the process ended without saying {line:?}: {heard:#?}"),
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// Sends SIGSTOP, and waits until the system has stopped the process.
+    fn stop(&self) {
+        self.signal("-STOP");
+        let stat = format!("/proc/{}/stat", self.child.id());
+        while cfg!(target_os = "linux") && !fs::read_to_string(&stat).unwrap().contains(") T ") {
+            thread::yield_now();
+        }
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// Counts how often somebody waited, and waits no time.
+#[derive(Clone, Default)]
+struct Waits(Arc<AtomicUsize>);
+
+impl Waits {
+    /// Blocks until somebody has waited `more` times from now on.
+    fn see(&self, more: usize) {
+        let until = self.0.load(Ordering::SeqCst) + more;
+        while self.0.load(Ordering::SeqCst) < until {
+            thread::yield_now();
+        }
+    }
+}
+
+impl Clock for Waits {
+    fn now(&self) -> Timestamp {
+        SystemClock::default().now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        SystemClock::default().elapsed()
+    }
+
+    fn pause(&self, _time: Duration) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        thread::yield_now();
+    }
+
+    fn wake_after(&self, _time: Duration, waker: Waker) -> durable::Alarm {
+        waker.wake();
+        durable::Alarm::rung()
+    }
+}
+
+/// Makes the second step say that it runs, and wait.
+struct Holds;
+
+#[step]
+fn first(id: &str) {
+    durable::resource::<Place>().note(&format!("first of {id}"));
+}
+
+#[step]
+fn second(id: &str) -> u32 {
+    durable::resource::<Place>().note(&format!("second of {id}"));
+    if durable::try_resource::<Holds>().is_ok() {
+        say("in the step");
+        hear();
+    }
+    7
+}
+
+#[workflow]
+fn two_steps(id: String) -> u32 {
+    first(&id);
+    second(&id)
+}
+
+fn engine(place: &Place, waits: &Waits) -> Engine {
+    Engine::builder().with(place.clone()).clock(waits.clone()).open(place.database()).unwrap()
+}
+
+fn run(engine: &Engine, id: &str) -> u32 {
+    two_steps::durable(id, id.to_owned()).on(engine).run().unwrap()
+}
+
+/// Runs "a", and dies or is stopped inside its second step.
+fn hold(place: &Place) {
+    let engine = Engine::builder().with(place.clone()).with(Holds).open(place.database()).unwrap();
+    run(&engine, "a");
+}
+
+/// Runs "a" too, while another process has it.
+fn wait_for_a(place: &Place) {
+    let waits = Waits::default();
+    let engine = engine(place, &waits);
+    thread::scope(|scope| {
+        let result = scope.spawn(|| run(&engine, "a"));
+        waits.see(10);
+        say("waiting");
+        assert_eq!(result.join().unwrap(), 7);
+        say("done");
+    });
+}
+
+#[track_caller]
+fn check_live(engine: &Engine) {
+    assert!(matches!(engine.reset("a"), Err(Error::Live { .. })));
+    assert!(matches!(engine.rewind("a", "first_0"), Err(Error::Live { .. })));
+    assert_eq!(engine.run("a").unwrap().unwrap().status, RunStatus::Running);
+}
+
+#[test]
+fn a_run_is_left_to_its_owner_while_that_lives_and_taken_up_once_when_it_is_dead() {
+    const TEST: &str = "a_run_is_left_to_its_owner_while_that_lives_and_taken_up_once_when_it_is_dead";
+    match role() {
+        Some((role, place)) if role == "hold" => return hold(&place),
+        Some((_, place)) => return wait_for_a(&place),
+        None => {}
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place(folder.path().to_owned());
+    let mut holder = Actor::start(TEST, "hold", folder.path());
+    holder.wait_for("in the step");
+    let mut other = Actor::start(TEST, "wait", folder.path());
+    other.wait_for("waiting");
+    let waits = Waits::default();
+    let engine = engine(&place, &waits);
+    thread::scope(|scope| {
+        let result = scope.spawn(|| run(&engine, "a"));
+        waits.see(10);
+        check_live(&engine);
+        holder.stop();
+        waits.see(10);
+        check_live(&engine);
+        assert_eq!(place.effects(), ["first of a", "second of a"], "nobody ran a step beside the owner");
+        holder.kill();
+        assert_eq!(result.join().unwrap(), 7);
+    });
+    other.wait_for("done");
+    // The second step was not recorded when its process died, so it ran again: once, in one of the two that
+    // waited.
+    assert_eq!(place.effects(), ["first of a", "second of a", "second of a"]);
+    let ended = engine.run("a").unwrap().unwrap();
+    assert_eq!((ended.status, ended.owner, ended.recoveries), (RunStatus::Completed, None, 1));
+    assert!(engine.reset("a").unwrap());
+}
+
+#[test]
+fn an_owner_that_goes_on_after_it_was_stopped_still_owns_its_run() {
+    if let Some((_, place)) = role() {
+        hold(&place);
+        return say("done");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place(folder.path().to_owned());
+    let test = "an_owner_that_goes_on_after_it_was_stopped_still_owns_its_run";
+    let mut holder = Actor::start(test, "hold", folder.path());
+    holder.wait_for("in the step");
+    holder.stop();
+    check_live(&engine(&place, &Waits::default()));
+    holder.signal("-CONT");
+    holder.tell();
+    holder.wait_for("done");
+    assert_eq!(run(&engine(&place, &Waits::default()), "a"), 7);
+    assert_eq!(place.effects(), ["first of a", "second of a"]);
+}
+
+/// The database is not there yet, so the processes race over its creation too.
+#[test]
+fn processes_that_race_over_the_same_ids_execute_each_step_once() {
+    const PROCESSES: usize = 4;
+    let ids = || (0..20).map(|n| format!("order {n}"));
+    if let Some((_, place)) = role() {
+        say("ready");
+        hear();
+        let engine = Engine::builder().with(place.clone()).open(place.database()).unwrap();
+        for id in ids() {
+            assert_eq!(run(&engine, &id), 7);
+        }
+        return say("done");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place(folder.path().to_owned());
+    let test = "processes_that_race_over_the_same_ids_execute_each_step_once";
+    let mut racers: Vec<_> = (0..PROCESSES).map(|_| Actor::start(test, "race", folder.path())).collect();
+    for racer in &mut racers {
+        racer.wait_for("ready");
+    }
+    for racer in &mut racers {
+        racer.tell();
+    }
+    for racer in &mut racers {
+        racer.wait_for("done");
+    }
+    let mut effects = place.effects();
+    effects.sort();
+    let mut once: Vec<_> =
+        ids().flat_map(|id| [format!("first of {id}"), format!("second of {id}")]).collect();
+    once.sort();
+    assert_eq!(effects, once);
+    let engine = engine(&place, &Waits::default());
+    assert!(engine.runs().all(|run| run.unwrap().status == RunStatus::Completed));
+}
