@@ -5,7 +5,6 @@
 
 #![expect(
     clippy::non_minimal_cfg,
-    clippy::allow_attributes,
     clippy::trivially_copy_pass_by_ref,
     reason = "forms that a user may write, whatever clippy thinks of them"
 )]
@@ -586,7 +585,7 @@ form!(attributes_below, "attributes_0", attributes(1) => "1");
 #[cfg(all())]
 #[step]
 fn attributes_before(n: u32) -> u32 {
-    #![allow(unused_variables)]
+    #![expect(unused_variables, reason = "an inner attribute is the body's")]
     let unused = 1;
     ran();
     n

@@ -5,16 +5,15 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use crate::fingerprint::hash;
 use crate::key::Position;
-use crate::scope::Scope;
 
 /// A number that no one can foretell, from the keys that the system gives to `std`'s hash maps.
 pub(crate) fn fresh() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// The next number of a scope: the same one in each execution.
-pub(crate) fn next(scope: &Scope) -> u64 {
-    derive(scope.run.seed, "scope", scope.path(), scope.draw())
+/// Number `counter` of the scope at `path`: the same one in each execution.
+pub(crate) fn scoped(seed: u64, path: &[u32], counter: u64) -> u64 {
+    derive(seed, "scope", path, counter)
 }
 
 /// What the wait after a failed attempt is drawn from.

@@ -101,7 +101,7 @@ pub fn uuid() -> Uuid {
 
 fn draw_one() -> u64 {
     match Ambient::current() {
-        Ambient::Inside(scope) => draw::next(&scope),
+        Ambient::Inside(scope) => draw::scoped(scope.run.seed, scope.path(), scope.draw()),
         _ => draw::fresh(),
     }
 }
