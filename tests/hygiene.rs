@@ -1,6 +1,6 @@
-//! An expansion takes no name from the user's scope, and gives it none: this crate has no prelude, and every name
-//! that an expansion could mean is taken by something else. What the functions return is checked too, since a
-//! captured name could also just change a result.
+//! An expansion takes no name from the user's scope, and gives it none: this crate has no prelude, and every
+//! name that an expansion could mean is taken by something else. What the functions return is checked too,
+//! since a captured name could also just change a result.
 
 #![no_implicit_prelude]
 #![expect(
@@ -144,8 +144,8 @@ mod fulfilment {
     }
 }
 
-/// Methods of every type, under the names that an expansion could call or once called. Its probes are found by
-/// their methods, so that a second one of the same name would make them ambiguous.
+/// Methods of every type, under the names that an expansion could call or once called. Its probes are found
+/// by their methods, so that a second one of the same name would make them ambiguous.
 mod methods {
     macro_rules! everything {
         ($($name:ident)+) => {

@@ -180,8 +180,8 @@ fn nothing_panics_outside_tests() {
     let rule: Rule = |file| has_any(file.code(), &[".unwrap()", ".expect(", "panic!(", "unreachable!("]);
     let mut files = files(&["src", "durable-core/src", "durable-macros/src", "examples"], &[".rs"]);
     files.retain(|file| !file.is_of_tests());
-    // The lint's table lists what it looks for in the user's code. A span is unwrapped into the compiler's own,
-    // which cannot fail where there is a compiler.
+    // The lint's table lists what it looks for in the user's code. A span is unwrapped into the compiler's
+    // own, which cannot fail where there is a compiler.
     let mut files = without(files, &["determinism/rules.rs"]);
     for file in &mut files {
         file.text = file.text.replace("span().unwrap()", "");
