@@ -101,3 +101,27 @@ fn a_run_whose_own_row_is_damaged_can_be_reset() {
     assert!(engine.reset("a").unwrap());
     assert_eq!(two_steps::durable("a").on(&engine).run().unwrap(), "FIRSTSECOND");
 }
+
+#[test]
+fn a_file_that_took_the_place_of_an_open_one_is_another_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let (log, switches) = (Log::default(), Switches::default());
+    let first = support::builder(&log, &switches).open(&path).unwrap();
+    two_steps::durable("a").on(&first).run().unwrap();
+    for file in std::fs::read_dir(&folder).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let second = Engine::open(&path).unwrap();
+    assert_eq!(second.runs().count(), 0);
+}
+
+#[test]
+fn a_link_to_an_open_database_is_refused_as_any_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("runs.db"), folder.path().join("link.db"));
+    let _open = Engine::open(&path).unwrap();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let error = Engine::open(&link).unwrap_err();
+    assert!(error.to_string().contains("is a symbolic link"), "{error}");
+}

@@ -1,6 +1,8 @@
 //! The databases that are open in this process. Opening one twice shares one core: a second connection to the
 //! same file under another owner would fight the first, and closing it would drop the first one's locks.
+//! A file is known by what it is, not by its path, which another file may have by now.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -8,22 +10,50 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::store::sqlite::SqliteStore;
 
-static OPENED: Mutex<Vec<(PathBuf, Weak<Core>)>> = Mutex::new(Vec::new());
+static OPENED: Mutex<Vec<(Identity, Weak<Core>)>> = Mutex::new(Vec::new());
 
 /// The core of the database at `path`: the one that is open, or a new one.
 pub(crate) fn core_at(path: &Path) -> Result<Arc<Core>, Error> {
     // Held while a file is opened: two threads that open one file at once must come to one core.
     let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
     opened.retain(|(_, core)| core.strong_count() > 0);
-    let known = path.canonicalize().ok();
+    let known = Identity::of(path);
     let open = opened.iter().find(|(other, _)| Some(other) == known.as_ref());
     if let Some(core) = open.and_then(|(_, core)| core.upgrade()) {
         return Ok(core);
     }
     let store = SqliteStore::open(path).map_err(|refused| Error::Open(Arc::new(refused)))?;
     let core = Arc::new(Core::new(Box::new(store)).map_err(|source| Error::Read(Arc::new(source)))?);
-    if let Ok(path) = path.canonicalize() {
-        opened.push((path, Arc::downgrade(&core)));
+    if let Some(identity) = Identity::of(path) {
+        opened.push((identity, Arc::downgrade(&core)));
     }
     Ok(core)
+}
+
+/// What file stands at a path.
+#[derive(PartialEq)]
+struct Identity {
+    path: PathBuf,
+    #[cfg(unix)]
+    device_and_inode: (u64, u64),
+}
+
+impl Identity {
+    /// `None` where there is no file, or only a link to one, which is not opened.
+    fn of(path: &Path) -> Option<Self> {
+        let file = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
+        #[cfg(unix)]
+        let device_and_inode = {
+            use std::os::unix::fs::MetadataExt as _;
+            (file.dev(), file.ino())
+        };
+        #[cfg(not(unix))]
+        let _ = file;
+        let path = path.canonicalize().ok()?;
+        Some(Self {
+            path,
+            #[cfg(unix)]
+            device_and_inode,
+        })
+    }
 }

@@ -10,7 +10,7 @@
 --   checksum   a hash of the other columns of the row; set it to null after an edit by hand
 
 create table workflows (
-  id          text    not null primary key,
+  id          text    not null primary key check (typeof(id) = 'text'),
   name        text    not null,
   status      text    not null check (status in ('RUNNING', 'COMPLETED', 'FAILED', 'HALTED')),
   input       text    not null,               -- the arguments, a JSON array, or null if there are none
@@ -29,7 +29,7 @@ create table workflows (
 ) without rowid;                              -- looked up by its id alone
 
 create table steps (
-  workflow_id      text    not null,
+  workflow_id      text    not null check (typeof(workflow_id) = 'text'),
   position         blob    not null,
   step_key         text    not null,          -- <name>_<position>, for people and queries
   kind             text    not null check (kind in ('step', 'child', 'workflow', 'sleep')),
