@@ -263,15 +263,8 @@ async fn implementors_async(shown: impl Display, twice: impl AsyncFn(u32) -> u32
     format!("{shown} {}", twice(2).await)
 }
 
-// An async closure makes no `Send` future that an `async fn` workflow could be, so this one is only called
-// plainly.
-#[test]
-fn an_async_closure_can_be_an_argument() {
-    let (engine, log, _) = engine();
-    let _entered = engine.enter();
-    assert_eq!(smol::block_on(implementors_async('x', async |n| n * 2)), "x 4");
-    assert_eq!(log.lines(), ["ran"]);
-}
+form!(async an_async_closure_argument, "implementors_async_0", implementors_async('x', async |n| n * 2)
+    => r#""x 4""#);
 
 /// An argument that cannot be serialized, cloned or sent.
 struct Opaque(Rc<u32>);
