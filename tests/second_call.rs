@@ -250,3 +250,30 @@ fn a_panic_leaves_no_run_behind_on_the_thread() {
     let outside = catch_unwind(AssertUnwindSafe(durable::resource::<Log>));
     assert!(outside.is_err(), "neither the run nor its engine is known here any more");
 }
+
+/// A value whose `Serialize` panics.
+#[derive(serde::Deserialize)]
+struct Grenade;
+
+impl serde::Serialize for Grenade {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("no pin")
+    }
+}
+
+#[workflow]
+fn explosive() -> Grenade {
+    Grenade
+}
+
+#[test]
+fn a_panic_while_the_result_is_stored_interrupts_the_run() {
+    let (engine, _, _) = engine();
+    let Err(error) = explosive::durable("a").on(&engine).run() else { panic!("it was stored") };
+    assert!(
+        matches!(&error, RunError::Engine(Error::Panicked { message, .. }) if message == "no pin"),
+        "{error}"
+    );
+    let run = engine.run("a").unwrap().unwrap();
+    assert_eq!((run.status, run.owner), (RunStatus::Running, None));
+}

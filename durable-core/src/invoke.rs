@@ -337,37 +337,26 @@ fn close<W: Workflow>(
         held.give_up(fault);
         return Err(fault.clone());
     }
-    let returned = called.map_err(|panic| message(&*panic));
-    let returned = match returned {
-        Ok(returned) => returned,
-        Err(message) => return Err(held.give_up_panicked(&message)),
-    };
-    let settled = settle(
-        &W::codec(),
-        Tried { step: W::SPEC.name, attempts: 1 },
-        returned,
-        run.settings.payload_bytes_max,
-    );
+    // What the user's serde does with the result is part of the workflow: it can panic too.
+    let tried = Tried { step: W::SPEC.name, attempts: 1 };
+    let settled = called.and_then(|returned| {
+        let settle = || settle(&W::codec(), tried, returned, run.settings.payload_bytes_max);
+        catch_unwind(AssertUnwindSafe(settle))
+    });
     match settled {
-        Ok(Settled { encoded, returned }) => {
-            let json = encoded.json.clone();
-            held.finish(if encoded.status == StepStatus::Completed {
-                End::Completed(json)
-            } else {
-                End::Failed(json)
-            })?;
-            Ok(Finished { encoded, returned })
-        }
-        Err(source) => {
-            let WorkflowSpec { name, site, .. } = *W::SPEC;
-            let fault = Error::Unstorable {
-                workflow: run.id.clone(),
-                step: name.to_owned(),
-                site,
-                source: Arc::new(source),
-            };
+        Err(panic) => Err(held.give_up_panicked(&message(&*panic))),
+        Ok(Err(source)) => {
+            let (workflow, step, source) = (run.id.clone(), W::SPEC.name.to_owned(), Arc::new(source));
+            let fault = Error::Unstorable { workflow, step, site: W::SPEC.site, source };
             held.give_up(&fault);
             Err(fault)
+        }
+        Ok(Ok(Settled { encoded, returned })) => {
+            held.finish(match encoded.status {
+                StepStatus::Completed => End::Completed(encoded.json.clone()),
+                StepStatus::Failed => End::Failed(encoded.json.clone()),
+            })?;
+            Ok(Finished { encoded, returned })
         }
     }
 }
