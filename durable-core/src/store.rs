@@ -104,7 +104,7 @@ pub struct RunRecord {
     pub name: String,
     /// The state it is in.
     pub status: RunStatus,
-    /// The arguments, as a JSON array.
+    /// The arguments, as a JSON array; `null` if the workflow takes none.
     pub input: String,
     /// The value, as JSON, once completed.
     pub output: Option<String>,
