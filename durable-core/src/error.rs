@@ -3,6 +3,8 @@
 //! Each variant carries data: ids, positions, places, what was recorded and what was found.
 
 mod mismatch;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
