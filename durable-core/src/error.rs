@@ -16,7 +16,9 @@ use crate::store::{Kind, StoreError};
 pub use mismatch::{Difference, Divergence, InputMismatch, Operation, Overlap, Unstructured};
 
 /// A fault of the engine or of a call to it.
-#[derive(Debug, Clone, thiserror::Error)]
+///
+/// Its `Debug` is its text, so that a `main` that returns it says what happened and what to do.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The text given as a workflow id cannot be one.
@@ -193,6 +195,12 @@ pub enum Error {
     },
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl Error {
     /// Whether the same fault would come again if nothing else changed. Such a run is halted: it is not
     /// recovered on its own, and the next `run_durable` tries it again.
@@ -230,7 +238,7 @@ impl From<std::convert::Infallible> for Error {
 /// assert_eq!(declined.to_string(), "card declined");
 /// assert_eq!(declined.failed(), Some("card declined".to_owned()));
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum RunError<E> {
     /// The workflow returned its own error; it is recorded.
     Failed(E),
@@ -251,6 +259,15 @@ impl<E> RunError<E> {
 impl<E> From<Error> for RunError<E> {
     fn from(error: Error) -> Self {
         Self::Engine(error)
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for RunError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => error.fmt(f),
+            Self::Engine(error) => error.fmt(f),
+        }
     }
 }
 

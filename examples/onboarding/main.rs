@@ -126,17 +126,19 @@ fn menu() -> Result<(), Box<dyn std::error::Error>> {
         println!("  4  exit");
         print!("> ");
         io::stdout().flush()?;
-        let mut line = String::new();
-        if input.lock().read_line(&mut line)? == 0 {
+        let mut line = Vec::new();
+        if input.lock().read_until(b'\n', &mut line)? == 0 {
             println!();
             // Nobody is there to choose: show something all the same.
             return if chosen { Ok(()) } else { run(false) };
         }
+        let line = String::from_utf8_lossy(&line);
+        let choice = line.trim();
         if !input.is_terminal() {
-            println!("{}", line.trim());
+            println!("{choice}");
         }
         chosen = true;
-        match line.trim() {
+        match choice {
             "1" | "run" => run(false)?,
             "2" | "crash" => run(true)?,
             "3" | "reset" => reset()?,

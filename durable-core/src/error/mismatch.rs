@@ -91,12 +91,12 @@ impl fmt::Display for Divergence {
             }
         }
         let key = StepKey::new(&recorded.name, position);
-        write!(
-            f,
-            ". Run the build that recorded it, or give up what comes from there on with `Engine::rewind(id, {key:?})`, ",
-            key = key.as_str()
-        )?;
-        write!(f, "or the whole run with `Engine::reset(id)`")
+        match difference {
+            Difference::Operation { .. } => write!(f, ". Run the build that recorded it, or give up")?,
+            Difference::Arguments => write!(f, ". Sort what the steps are called for, or give up")?,
+        }
+        write!(f, " what comes from there on with `Engine::rewind({workflow:?}, {:?})`, ", key.as_str())?;
+        write!(f, "or the whole run with `Engine::reset({workflow:?})`")
     }
 }
 

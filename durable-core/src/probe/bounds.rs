@@ -21,7 +21,7 @@ use crate::failed::StepFailed;
     message = "the value `{Self}` returned by a durable function cannot be stored",
     label = "`{Self}` is not a serde type",
     note = "a stored value is given back to the workflow on replay, so it must be written and read",
-    note = "derive `serde::Serialize` and `serde::Deserialize` for `{Self}`"
+    note = "derive `serde::Serialize` and `serde::Deserialize` for `{Self}`; if it is a type parameter, bound it with `durable::Value`"
 )]
 pub trait Value: Serialize + DeserializeOwned {}
 

@@ -153,6 +153,10 @@ pub(super) fn failed(path: &Path, error: &rusqlite::Error) -> OpenError {
     let (path, reason) = (path.to_owned(), error.to_string());
     match error.sqlite_error_code() {
         Some(ErrorCode::ReadOnly) => OpenError::ReadOnly { path },
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            let reason = "may this user read and write the file and its folder?".to_owned();
+            OpenError::Failed { path, reason }
+        }
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => OpenError::Damaged { path, reason },
         _ => OpenError::Failed { path, reason },
     }
