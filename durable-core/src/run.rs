@@ -101,8 +101,17 @@ impl Run {
     /// Ends this call, and with it the run: unwinds to the entry point, through user code that cannot keep
     /// it.
     pub(crate) fn unwind(&self, fault: Error) -> ! {
-        if cfg!(panic = "abort") || std::thread::panicking() {
-            abort(&fault);
+        if cfg!(panic = "abort") {
+            abort(
+                &fault,
+                "the program is built with `panic = \"abort\"`, so nothing can unwind to its entry point",
+            );
+        }
+        if std::thread::panicking() {
+            abort(
+                &fault,
+                "a `Drop` called a durable operation while that unwound, and there is no value to give it",
+            );
         }
         self.stop(fault);
         resume_unwind(Box::new(Stopped))
@@ -150,8 +159,8 @@ impl Drop for Run {
 
 /// A fault that can neither unwind nor wait: the program ends, with its reason. What is recorded stays.
 #[expect(clippy::print_stderr, reason = "the last words before an abort; there is nobody to return them to")]
-fn abort(fault: &Error) -> ! {
-    eprintln!("durable: {fault}");
+fn abort(fault: &Error, why: &str) -> ! {
+    eprintln!("durable: {fault}\ndurable: the process aborts, and what is recorded stays: {why}");
     std::process::abort()
 }
 

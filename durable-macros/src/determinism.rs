@@ -24,6 +24,8 @@ pub(crate) enum Family {
     Thread,
     /// Futures and iterators that go on side by side in one scope, and races between them.
     Concurrency,
+    /// What blocks the thread of an executor, where there is a form to await. Of `async fn` alone.
+    Blocking,
     /// Files, sockets and processes. Off until `deny(io)`.
     Io,
     /// Environment variables and the like. Off until `deny(env)`.
@@ -31,7 +33,8 @@ pub(crate) enum Family {
 }
 
 impl Family {
-    const ALL: [Self; 6] = [Self::Clock, Self::Random, Self::Thread, Self::Concurrency, Self::Io, Self::Env];
+    const ALL: [Self; 7] =
+        [Self::Clock, Self::Random, Self::Thread, Self::Concurrency, Self::Blocking, Self::Io, Self::Env];
 
     /// The name that options know it by.
     pub(crate) fn name(self) -> &'static str {
@@ -40,6 +43,7 @@ impl Family {
             Self::Random => "random",
             Self::Thread => "thread",
             Self::Concurrency => "concurrency",
+            Self::Blocking => "blocking",
             Self::Io => "io",
             Self::Env => "env",
         }
@@ -63,17 +67,22 @@ impl Family {
 pub(crate) struct Families(u8);
 
 impl Families {
-    /// What is refused unless an option says otherwise.
-    const DEFAULT: [Family; 4] = [Family::Clock, Family::Random, Family::Thread, Family::Concurrency];
+    /// What is refused in a `fn` unless an option says otherwise.
+    pub(crate) const IN_FN: &[Family] = &[Family::Clock, Family::Random, Family::Thread, Family::Concurrency];
+
+    /// What is refused in an `async fn` unless an option says otherwise.
+    pub(crate) const IN_ASYNC_FN: &[Family] =
+        &[Family::Clock, Family::Random, Family::Thread, Family::Concurrency, Family::Blocking];
 
     /// The default, without what the options allow, and with what they deny.
     pub(crate) fn new(
+        default: &[Family],
         allow: Option<Given<Vec<Family>>>,
         deny: Option<Given<Vec<Family>>>,
         diag: &mut Diag,
     ) -> Self {
         let allowed = allow.map(|given| given.value).unwrap_or_default();
-        let mut families = Self(0).and(&Self::DEFAULT).without(&allowed);
+        let mut families = Self(0).and(default).without(&allowed);
         if let Some(Given { key, value: denied }) = deny {
             for family in denied.iter().filter(|family| allowed.contains(family)) {
                 let name = family.name();

@@ -9,7 +9,7 @@ use syn::spanned::Spanned as _;
 use syn::{Attribute, FnArg, Pat, PatType, Receiver, ReceiverKind, Signature, Type, Visibility};
 
 use crate::args::{ArgsMode, Given, StepArgs, WorkflowArgs};
-use crate::determinism;
+use crate::determinism::{self, Families};
 use crate::diag::Diag;
 use crate::duration::Backoff;
 use crate::fingerprint;
@@ -133,7 +133,9 @@ impl Workflow {
         let keeps_rules = refusals.is_clean();
         diag.absorb(refusals);
         let mut callable = callable?;
-        let families = determinism::Families::new(options.allow, options.deny, diag);
+        let is_async = callable.sig.asyncness.is_some();
+        let default = if is_async { Families::IN_ASYNC_FN } else { Families::IN_FN };
+        let families = Families::new(default, options.allow, options.deny, diag);
         callable.body = determinism::check(&callable.body, callable.paths.root(), families, diag);
         let twin = options.entry.map_or_else(|| callable.sig.ident.clone(), |given| given.value);
         keeps_rules.then_some(Self { callable, twin, fingerprint })

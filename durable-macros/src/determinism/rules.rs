@@ -178,6 +178,12 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        family: Family::Blocking,
+        reason: "it blocks the thread of the executor",
+        instead: "await `durable::future::sleep` or `durable::future::sleep_until`",
+        names: &["durable::sleep", "durable::sleep_until"],
+    },
+    Rule {
         family: Family::Io,
         reason: "a replay may find something else there, and an effect would happen again",
         instead: "move it into a step",

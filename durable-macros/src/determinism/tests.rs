@@ -15,7 +15,7 @@ fn given(families: &[Family]) -> Option<Given<Vec<Family>>> {
 /// The messages about `body`, and the body as it is emitted.
 fn run(allow: &[Family], deny: &[Family], body: &str) -> (Vec<String>, String) {
     let mut diag = Diag::default();
-    let families = Families::new(given(allow), given(deny), &mut diag);
+    let families = Families::new(Families::IN_FN, given(allow), given(deny), &mut diag);
     let body = syn::parse_str::<Group>(&format!("{{ {body} }}")).unwrap();
     let emitted = check(&body, None, families, &mut diag);
     (diag.messages(), emitted.into_token_stream().to_string())
@@ -23,7 +23,7 @@ fn run(allow: &[Family], deny: &[Family], body: &str) -> (Vec<String>, String) {
 
 #[track_caller]
 fn refuses(family: Family, body: &str) {
-    let (messages, _) = run(&[], &[Family::Io, Family::Env], body);
+    let (messages, _) = run(&[], &[Family::Io, Family::Env, Family::Blocking], body);
     let expected = format!("`#[durable::allow({})]`", family.name());
     assert!(matches!(messages.as_slice(), [one] if one.contains(&expected)), "{body}: {messages:?}");
 }
@@ -149,7 +149,7 @@ fn the_crate_option_names_the_attribute_too() {
     let mut diag = Diag::default();
     let root = syn::parse_str("::again").unwrap();
     let body = syn::parse_str::<Group>("{ #[again::allow(clock)] Instant::now(); }").unwrap();
-    let families = Families::new(None, None, &mut diag);
+    let families = Families::new(Families::IN_FN, None, None, &mut diag);
     let emitted = check(&body, Some(&root), families, &mut diag);
     assert_eq!((diag.messages(), emitted.to_string()), (vec![], "{ Instant :: now () ; }".to_owned()));
 }
@@ -161,7 +161,7 @@ fn a_malformed_allow_says_how_it_is_written() {
         messages,
         [
             "name what to allow, as in `#[durable::allow(clock)]`",
-            "unknown family `time`; the families are `clock`, `random`, `thread`, `concurrency`, `io`, `env`",
+            "unknown family `time`; the families are `clock`, `random`, `thread`, `concurrency`, `blocking`, `io`, `env`",
         ]
     );
 }
