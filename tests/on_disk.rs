@@ -125,3 +125,20 @@ fn a_link_to_an_open_database_is_refused_as_any_link() {
     let error = Engine::open(&link).unwrap_err();
     assert!(error.to_string().contains("is a symbolic link"), "{error}");
 }
+
+#[test]
+fn a_log_whose_database_is_gone_is_refused_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, log) = (folder.path().join("runs.db"), folder.path().join("runs.db-wal"));
+    std::fs::write(&log, "what was not moved into the file yet").unwrap();
+    for file in [None, Some("")] {
+        if let Some(text) = file {
+            std::fs::write(&path, text).unwrap();
+        }
+        let error = Engine::open(&path).unwrap_err();
+        assert!(error.to_string().contains("put the file back, or remove the log too"), "{error}");
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "what was not moved into the file yet");
+    }
+    std::fs::remove_file(&log).unwrap();
+    Engine::open(&path).unwrap();
+}

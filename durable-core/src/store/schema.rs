@@ -43,7 +43,15 @@ pub(super) fn open(path: &Path) -> Result<(PathBuf, Connection), OpenError> {
         return Err(OpenError::OldSqlite { found: rusqlite::version() });
     }
     let path = canonical(path)?;
+    // Before the look at the file: whoever creates a database fills the file before it has a log.
+    let had_log = has_log(&path);
     match look(&path)? {
+        Found::Nothing | Found::Empty if had_log => {
+            // SQLite would remove the log, and with it what was not moved into the file yet.
+            let reason =
+                "its file is gone and its write-ahead log is not; put the file back, or remove the log too";
+            return Err(OpenError::Damaged { path, reason: reason.to_owned() });
+        }
         Found::Nothing => create_file(&path)?,
         Found::Empty => {}
         Found::File if is_being_created(&path) => {}
