@@ -179,6 +179,9 @@ pub fn step(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pro
 /// malformed. An associated function without `self` looks like a free one: rustc reports the type that it
 /// cannot hold; move the workflow out of the `impl` block.
 ///
+/// Two workflows of one name in a program are refused when an engine is opened. Doctests of edition 2024 are
+/// merged into one program: give their workflows names of their own, or mark them `standalone_crate`.
+///
 /// # Examples
 /// ```
 /// use durable::{Engine, RunError, step, workflow};
