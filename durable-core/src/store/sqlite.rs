@@ -65,10 +65,16 @@ impl SqliteStore {
     }
 }
 
-/// What is read after a failed commit counts only once it has been checkpointed (PROMISES, P8).
+/// What is read after a failed commit counts only once it has been checkpointed, and once another commit has gone
+/// over the place in the log where the failed one may lie: if that one is not read now, no recovery may
+/// bring it back later. The version written again is the smallest commit that SQLite does not leave out.
 fn reconnect(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = schema::connect(path)?;
     checkpoint(&connection)?;
+    connection.execute_batch("begin immediate")?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    connection.pragma_update(None, "user_version", version)?;
+    connection.execute_batch("commit")?;
     Ok(connection)
 }
 

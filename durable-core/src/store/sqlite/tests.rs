@@ -120,3 +120,17 @@ fn a_rotten_row_fails_its_batch_alone_and_can_be_forgotten() {
     assert_eq!(store.apply(&[reset]).unwrap(), [Answer::Done]);
     assert_eq!(store.apply(&[start("null")]).unwrap(), [Answer::Started(Epoch(2))]);
 }
+
+#[test]
+fn a_connection_after_a_failed_commit_begins_with_a_commit_of_its_own() {
+    let (_folder, mut store, _other) = opened();
+    store.apply(&[start("null")]).unwrap();
+    store.apply(&[finish("1")]).unwrap();
+    let frames = |store: &mut SqliteStore| {
+        let connection = store.connection().unwrap();
+        connection.query_row("pragma wal_checkpoint(passive)", [], |row| row.get::<_, i64>(1)).unwrap()
+    };
+    assert!(frames(&mut store) > 1);
+    store.connection = None;
+    assert_eq!(frames(&mut store), 1, "the log begins anew with one page, over what lay at its start");
+}
