@@ -130,7 +130,8 @@ impl Live {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Some(signal) = self.core.live().runs.remove(&self.id) {
+        let signal = self.core.live().runs.remove(&self.id);
+        if let Some(signal) = signal {
             signal.give();
         }
     }

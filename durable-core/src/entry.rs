@@ -283,7 +283,7 @@ impl Held {
     /// Gives the run up after a fault: halted if it would come again, interrupted otherwise.
     pub(crate) fn give_up(mut self, fault: &Error) {
         // Somebody else owns it now: there is nothing to give up.
-        self.lease.over = matches!(fault, Error::LostOwnership { .. });
+        self.lease.over = matches!(fault, Error::LostOwnership { workflow } if *workflow == self.run.id);
         if fault.would_come_again() {
             // If this cannot be written either, the run stays interrupted, which loses nothing.
             _ = self.end(End::Halted(fault.to_string()));

@@ -86,7 +86,7 @@ impl History {
 
     /// Forgets the steps at `positions`.
     pub(crate) fn remove(&mut self, positions: &[Position]) {
-        self.entries.retain(|entry| !positions.contains(&entry.step.position));
+        self.entries.retain(|entry| positions.binary_search(&entry.step.position).is_err());
     }
 
     /// Whether nothing is recorded after `position` in its scope and in all outer ones.

@@ -209,6 +209,7 @@ fn attempt_all<C: Codec>(
 ) -> Result<(Result<C::Returned, StepFailed>, u32), Error> {
     let mut attempts = 0;
     loop {
+        fault_or(call.run(), ())?;
         attempts += 1;
         let ended = attempt(call, attempts, body)?;
         match wait_before_retry(call, spec, codec, retry_if, &ended, attempts) {

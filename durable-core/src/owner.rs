@@ -66,7 +66,8 @@ impl Owners {
         let unlocked = self.path_of(&format!("{id}{UNLOCKED}"));
         let file = private(OpenOptions::new().write(true).create_new(true)).open(&unlocked)?;
         file.lock()?;
-        fs::rename(&unlocked, &path)?;
+        fs::hard_link(&unlocked, &path)?;
+        fs::remove_file(&unlocked)?;
         Ok(Owner { id, path, _locked: file })
     }
 

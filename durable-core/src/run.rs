@@ -85,7 +85,8 @@ impl Run {
     /// Stops the run; the first fault is the one that counts.
     pub(crate) fn stop(&self, fault: Error) {
         _ = self.fault.set(fault);
-        if let Some(root) = self.root.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let root = self.root.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(root) = root {
             root.wake();
         }
     }

@@ -68,6 +68,9 @@ impl Scope {
 
     /// Takes the next position for an operation that begins now.
     pub(crate) fn begin(self: &Arc<Self>, what: What) -> Result<Ticket, Error> {
+        if let Some(fault) = self.run.fault() {
+            return Err(fault.clone());
+        }
         let mut under_way = self.under_way();
         if let Some(first) = &*under_way {
             let how = if first.dropped { Overlap::Dropped } else { Overlap::Running };
