@@ -313,3 +313,34 @@ fn branches_that_yield_let_the_executor_go_on() {
     let first = smol::block_on(smol::future::or(async { Some(run.await.unwrap()) }, other));
     assert_eq!(first, None, "the other one was done first");
 }
+
+/// Calls a step when it is dropped.
+struct CallsWhenDropped;
+
+impl Drop for CallsWhenDropped {
+    fn drop(&mut self) {
+        plain("cleanup");
+    }
+}
+
+#[workflow]
+async fn cleaning() -> Result<String, String> {
+    let _cleanup = CallsWhenDropped;
+    let first = fetch("one", 0).await?;
+    turns(3).await;
+    Ok(first + &fetch("two", 0).await?)
+}
+
+#[test]
+fn a_step_that_a_dropped_run_calls_in_its_drop_is_a_plain_call() {
+    let (engine, log, _) = engine();
+    let mut run = Box::pin(cleaning::durable("x").on(&engine).run());
+    while keys(&engine, "x").is_empty() {
+        assert!(smol::block_on(smol::future::poll_once(&mut run)).is_none());
+    }
+    let _entered = engine.enter();
+    drop(run);
+    assert_eq!(keys(&engine, "x"), ["fetch_0"], "nothing is recorded at a place that timing chose");
+    assert_eq!(log.take(), ["one", "cleanup"]);
+    assert_eq!(smol::block_on(cleaning::durable("x").on(&engine).run()).unwrap(), "ONETWO");
+}

@@ -277,3 +277,55 @@ fn a_panic_while_the_result_is_stored_interrupts_the_run() {
     let run = engine.run("a").unwrap().unwrap();
     assert_eq!((run.status, run.owner), (RunStatus::Running, None));
 }
+
+#[step]
+fn refund() -> f64 {
+    Log::note("refund");
+    if Switches::is_set("first") { f64::NAN } else { 1.0 }
+}
+
+#[workflow]
+fn refunding() -> f64 {
+    if work("first").is_err() { refund() } else { 7.0 }
+}
+
+/// Bug: the fault of a halted run counted as the failure that had ended it. Cause: one column for both. Fix: a mark of its own.
+#[test]
+fn a_halted_run_keeps_the_failure_that_it_had_handled() {
+    let (engine, log, switches) = engine();
+    let _entered = engine.enter();
+    switches.set("first");
+    refunding::run_durable("a").unwrap_err();
+    assert_eq!(status(&engine, "a"), RunStatus::Halted);
+    switches.clear();
+    assert_eq!(refunding::run_durable("a").map(f64::to_bits).unwrap(), 1.0_f64.to_bits());
+    assert_eq!(log.lines(), ["first", "refund", "refund"], "the handled failure did not run again");
+}
+
+/// Runs a workflow when it is dropped, as a cleanup does.
+struct RunsWhenDropped<'e>(&'e Engine);
+
+impl Drop for RunsWhenDropped<'_> {
+    fn drop(&mut self) {
+        let ended = two_steps::durable("cleanup").on(self.0).run();
+        assert!(
+            matches!(ended, Err(RunError::Engine(Error::Unwinding { .. }))),
+            "it is refused, not run beside its record"
+        );
+    }
+}
+
+#[test]
+fn an_entry_point_is_refused_while_a_panic_unwinds() {
+    let (engine, log, switches) = engine();
+    switches.set("second");
+    two_steps::durable("cleanup").on(&engine).run().unwrap_err();
+    log.take();
+    let caught = catch_unwind(AssertUnwindSafe(|| {
+        let _guard = RunsWhenDropped(&engine);
+        std::panic::panic_any("a bug")
+    }));
+    assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"a bug"));
+    assert!(log.lines().is_empty());
+    assert_eq!(status(&engine, "cleanup"), RunStatus::Failed);
+}

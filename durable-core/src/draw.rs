@@ -1,14 +1,27 @@
 //! Random values that replay: derived from the run's seed, the place and a counter, so none of them costs a
 //! row. Where no run is known they come from the system's own randomness.
 
+use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Read as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::fingerprint::hash;
 use crate::key::Position;
 
-/// A number that no one can foretell, from the keys that the system gives to `std`'s hash maps.
+/// A number that no one can foretell and that is not drawn twice: from the system's randomness where it has a file
+/// of it, from the keys that it gives to `std`'s hash maps, and from what tells forked processes apart, which
+/// would go on with the same keys.
 pub(crate) fn fresh() -> u64 {
-    RandomState::new().build_hasher().finish()
+    static DRAWN: AtomicU64 = AtomicU64::new(0);
+    let mut system = [0; 16];
+    // Without the file the rest has to do.
+    _ = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut system));
+    let mut bytes = system.to_vec();
+    bytes.extend_from_slice(&RandomState::new().build_hasher().finish().to_le_bytes());
+    bytes.extend_from_slice(&DRAWN.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+    bytes.extend_from_slice(&std::process::id().to_le_bytes());
+    hash(&bytes)
 }
 
 /// Number `counter` of the scope at `path`: the same one in each execution.

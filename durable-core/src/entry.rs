@@ -100,7 +100,8 @@ struct Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if !self.over {
+        // A forked child has only a copy of what its parent owns.
+        if !self.over && self.core.check_process().is_ok() {
             let (id, epoch, panicked, at) = (self.id.clone(), self.epoch, self.panicked.take(), self.at);
             self.core.commits.commit_soon(Op::Release(Release { id, epoch, panicked, at }));
         }
@@ -112,6 +113,9 @@ impl Request<'_> {
     pub(crate) fn admit(&self) -> Result<Admission, Error> {
         let core = &self.engine.core;
         core.check_process()?;
+        if std::thread::panicking() {
+            return Err(Error::Unwinding { workflow: self.id.clone() });
+        }
         let waiting = core.wait(self.parent.map(|run| &run.id), self.id)?;
         let reservation = match core.reserve(self.id) {
             Ok(reservation) => reservation,
@@ -192,8 +196,7 @@ impl Request<'_> {
             Err(source) => return Err(Error::store(self.id, source)),
         };
         let mut history = History::new(steps);
-        let escaped = run.status == RunStatus::Failed || run.error.is_some();
-        let drop = if escaped { history.escaped() } else { Vec::new() };
+        let drop = if run.escaped { history.escaped() } else { Vec::new() };
         if run.status == RunStatus::Failed && drop.is_empty() {
             trace::warn(
                 Some(self.id),
@@ -212,7 +215,8 @@ impl Request<'_> {
     /// Records that a run cannot go on, since its history cannot be read.
     fn halt(&self, run: &RunRecord, fault: Error) -> Result<Taken, Error> {
         if let Answer::Claimed(epoch) = self.claim(run, Vec::new(), false)? {
-            let (id, end, at) = (self.id.clone(), End::Halted(fault.to_string()), self.now());
+            let end = End::Halted { fault: fault.to_string(), escaped: run.escaped };
+            let (id, at) = (self.id.clone(), self.now());
             self.commit(Op::Finish(Finish { id, epoch, end, at }))?;
         }
         Err(fault)
@@ -286,7 +290,7 @@ impl Held {
         self.lease.over = matches!(fault, Error::LostOwnership { workflow } if *workflow == self.run.id);
         if fault.would_come_again() {
             // If this cannot be written either, the run stays interrupted, which loses nothing.
-            _ = self.end(End::Halted(fault.to_string()));
+            _ = self.end(End::Halted { fault: fault.to_string(), escaped: false });
         }
     }
 
@@ -294,7 +298,7 @@ impl Held {
     pub(crate) fn give_up_panicked(mut self, message: &str) -> Error {
         let fault = Error::Panicked { workflow: self.run.id.clone(), message: message.to_owned() };
         if self.recoveries >= self.run.settings.recoveries_max {
-            _ = self.end(End::Halted(fault.to_string()));
+            _ = self.end(End::Halted { fault: fault.to_string(), escaped: true });
         } else {
             self.lease.panicked = Some(message.to_owned());
             self.lease.at = self.run.settings.clock.now();

@@ -157,6 +157,14 @@ pub enum Error {
         /// The panic's message.
         message: String,
     },
+    /// An entry point was called while a panic unwinds (in a `Drop`): its steps could not be told from plain calls.
+    #[error(
+        "workflow {workflow:?} cannot be run while a panic unwinds its thread; run it once that is over, or on another thread"
+    )]
+    Unwinding {
+        /// The run.
+        workflow: WorkflowId,
+    },
     /// The run has recorded as many steps as one run may have.
     #[error(
         "workflow {workflow:?} has recorded {steps_max} steps, the most that one run may have; split it into workflows of their own"

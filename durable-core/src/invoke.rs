@@ -379,13 +379,25 @@ impl<F: Future> Future for Root<F> {
         let polled = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| future.as_mut().poll(cx))));
         if run.fault().is_some() {
             // What the user's values do when they are dropped can panic; the fault outranks it.
+            run.abandon();
             drop(catch_unwind(AssertUnwindSafe(|| body.take())));
             return Poll::Ready(Err(Box::new(Stopped)));
         }
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(returned)) => Poll::Ready(Ok(returned)),
+            Ok(Poll::Ready(returned)) => {
+                *body = None;
+                Poll::Ready(Ok(returned))
+            }
             Err(panic) => Poll::Ready(Err(panic)),
+        }
+    }
+}
+
+impl<F> Drop for Root<F> {
+    fn drop(&mut self) {
+        if self.body.is_some() {
+            self.run.abandon();
         }
     }
 }

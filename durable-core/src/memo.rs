@@ -164,6 +164,9 @@ pub(crate) fn place(spec: &StepSpec) -> Place {
 /// Whether the current thread unwinds, so that an operation is a plain call. After a fault there is nothing
 /// that a call could give back, and the program ends with the reason.
 pub(crate) fn is_unwinding(run: &Run) -> bool {
+    if run.is_abandoned() {
+        return true;
+    }
     match run.fault() {
         Some(fault) if std::thread::panicking() => run.unwind(fault.clone()),
         _ => std::thread::panicking(),

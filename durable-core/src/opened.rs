@@ -16,7 +16,9 @@ static OPENED: Mutex<Vec<(Identity, Weak<Core>)>> = Mutex::new(Vec::new());
 pub(crate) fn core_at(path: &Path) -> Result<Arc<Core>, Error> {
     // Held while a file is opened: two threads that open one file at once must come to one core.
     let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
-    opened.retain(|(_, core)| core.strong_count() > 0);
+    // What a parent had open before a fork is not this process's.
+    let own = |core: &Weak<Core>| core.upgrade().is_some_and(|core| core.check_process().is_ok());
+    opened.retain(|(_, core)| own(core));
     let known = Identity::of(path);
     let open = opened.iter().find(|(other, _)| Some(other) == known.as_ref());
     if let Some(core) = open.and_then(|(_, core)| core.upgrade()) {

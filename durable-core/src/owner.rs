@@ -24,6 +24,7 @@ const ATTEMPTS_MAX: u32 = 10;
 pub(crate) struct Owner {
     id: OwnerId,
     path: PathBuf,
+    opened_by: u32,
     _locked: File,
 }
 
@@ -68,7 +69,7 @@ impl Owners {
         file.lock()?;
         fs::hard_link(&unlocked, &path)?;
         fs::remove_file(&unlocked)?;
-        Ok(Owner { id, path, _locked: file })
+        Ok(Owner { id, path, opened_by: std::process::id(), _locked: file })
     }
 
     /// Whether `owner` holds its lock.
@@ -117,8 +118,10 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // Unlocked or removed, the one is as good as the other.
-        _ = fs::remove_file(&self.path);
+        // A forked child has only a copy of the owner. Unlocked or removed, the one is as good as the other.
+        if std::process::id() == self.opened_by {
+            _ = fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -30,6 +30,7 @@ pub(crate) struct Run {
     pub(crate) mode: Mode,
     recorded: AtomicU32,
     fault: OnceLock<Error>,
+    abandoned: AtomicBool,
     root: Mutex<Option<Waker>>,
 }
 
@@ -59,6 +60,7 @@ impl Run {
     pub(crate) fn new(core: Arc<Core>, settings: Arc<Settings>, seat: Seat, mode: Mode) -> Arc<Self> {
         let Seat { id, epoch, nonce, seed, started, history } = seat;
         let (recorded, fault, root) = (AtomicU32::new(0), OnceLock::new(), Mutex::default());
+        let abandoned = AtomicBool::new(false);
         LIVE.fetch_add(1, Ordering::Relaxed);
         STRICT.fetch_add(usize::from(settings.strict), Ordering::Relaxed);
         Arc::new(Self {
@@ -73,6 +75,7 @@ impl Run {
             mode,
             recorded,
             fault,
+            abandoned,
             root,
         })
     }
@@ -89,6 +92,16 @@ impl Run {
         if let Some(root) = root {
             root.wake();
         }
+    }
+
+    /// The body is dropped before its end: what its values call then is no part of the run any more.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the body is being dropped before its end.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
     }
 
     /// Remembers whom to wake when the run is stopped from elsewhere.

@@ -129,6 +129,8 @@ pub struct RunRecord {
     pub seed: u64,
     /// A hash of the workflow function's source at the start, for diagnosis only.
     pub fingerprint: u64,
+    /// Whether a failure or a panic escaped from the body when it ended last: on resume it runs again.
+    pub escaped: bool,
     /// The row was edited by hand: its checksum was set to null.
     pub edited: bool,
 }
@@ -268,7 +270,12 @@ pub enum End {
     /// With this error, as JSON.
     Failed(String),
     /// By this fault, as text.
-    Halted(String),
+    Halted {
+        /// What stopped it, as text.
+        fault: String,
+        /// Whether a failure or a panic had escaped from the body before.
+        escaped: bool,
+    },
 }
 
 /// See [`Op::Release`].

@@ -302,7 +302,7 @@ fn each_end_is_stored_and_gives_the_run_up() {
     for (end, status, output, error) in [
         (End::Completed("1".into()), RunStatus::Completed, value, None),
         (End::Failed("2".into()), RunStatus::Failed, None, error),
-        (End::Halted("3".into()), RunStatus::Halted, None, fault),
+        (End::Halted { fault: "3".into(), escaped: false }, RunStatus::Halted, None, fault),
     ] {
         each_store(|bench| {
             let epoch = bench.started_with(&[]);
@@ -339,7 +339,7 @@ const TREE: [&[u32]; 9] =
 fn check_rewind(from: &[u32], left: &[&str]) {
     each_store(|bench| {
         let epoch = bench.started_with(&TREE);
-        bench.apply(finish("a", epoch, End::Halted("rot".into())));
+        bench.apply(finish("a", epoch, End::Halted { fault: "rot".into(), escaped: false }));
         let answer = bench.apply(rewind("a", epoch, from));
         assert_eq!(answer, Answer::Dropped((TREE.len() - left.len()) as u64));
         assert_eq!(bench.positions("a"), left);

@@ -14,7 +14,7 @@ use crate::key::{Position, StepKey, WorkflowId};
 macro_rules! run_columns {
     () => {
         "id, name, status, input, output, error, created, updated, owner, epoch, parent, recoveries, nonce, seed, \
-         fingerprint, checksum"
+         fingerprint, escaped, checksum"
     };
 }
 
@@ -28,8 +28,11 @@ macro_rules! step_columns {
 
 pub(super) use {run_columns, step_columns};
 
-/// So many columns has each table before its checksum.
-const HASHED: usize = 15;
+/// So many columns `workflows` has before its checksum.
+const RUN_HASHED: usize = 16;
+
+/// So many columns `steps` has before its checksum.
+const STEP_HASHED: usize = 15;
 
 /// Calls `with` with the values of a row of `workflows`.
 pub(super) fn run_params<R>(run: &RunRecord, with: impl FnOnce(&[&dyn ToSql]) -> R) -> R {
@@ -52,6 +55,7 @@ pub(super) fn run_params<R>(run: &RunRecord, with: impl FnOnce(&[&dyn ToSql]) ->
         nonce,
         seed,
         run.fingerprint.cast_signed(),
+        run.escaped,
     ];
     with_checksum(columns, with)
 }
@@ -80,7 +84,6 @@ pub(super) fn step_params<R>(id: &WorkflowId, step: &StepRecord, with: impl FnOn
 }
 
 fn with_checksum<R>(columns: &[&dyn ToSql], with: impl FnOnce(&[&dyn ToSql]) -> R) -> R {
-    debug_assert_eq!(columns.len(), HASHED, "every column but the checksum");
     let mut bytes = Vec::new();
     for column in columns {
         if let Ok(value) = column.to_sql() {
@@ -116,15 +119,15 @@ fn put(bytes: &mut Vec<u8>, value: ValueRef<'_>) {
 }
 
 /// Whether the row was edited by hand; an error if it is not what was written.
-fn check(row: &Row<'_>) -> Result<bool, String> {
+fn check(row: &Row<'_>, hashed: usize) -> Result<bool, String> {
     let column = |i| row.get_ref(i).map_err(|error| error.to_string());
-    let recorded = match column(HASHED)? {
+    let recorded = match column(hashed)? {
         ValueRef::Null => return Ok(true),
         ValueRef::Integer(checksum) => checksum,
         _ => return Err("its checksum is no number".to_owned()),
     };
     let mut bytes = Vec::new();
-    for i in 0..HASHED {
+    for i in 0..hashed {
         put(&mut bytes, column(i)?);
     }
     if hash(&bytes).cast_signed() == recorded {
@@ -140,7 +143,7 @@ pub(super) fn read_run(row: &Row<'_>) -> Result<RunRecord, CorruptRow> {
 }
 
 fn decode_run(row: &Row<'_>) -> Result<RunRecord, String> {
-    let edited = check(row)?;
+    let edited = check(row, RUN_HASHED)?;
     let id = |text: String| WorkflowId::new(text).map_err(|refused| refused.to_string());
     Ok(RunRecord {
         id: id(get(row, 0)?)?,
@@ -158,6 +161,7 @@ fn decode_run(row: &Row<'_>) -> Result<RunRecord, String> {
         nonce: get::<i64>(row, 12)?.cast_unsigned(),
         seed: get::<i64>(row, 13)?.cast_unsigned(),
         fingerprint: get::<i64>(row, 14)?.cast_unsigned(),
+        escaped: get(row, 15)?,
         edited,
     })
 }
@@ -172,7 +176,7 @@ pub(super) fn read_step(row: &Row<'_>) -> Result<StepRecord, CorruptRow> {
 }
 
 fn decode_step(row: &Row<'_>) -> Result<StepRecord, String> {
-    let edited = check(row)?;
+    let edited = check(row, STEP_HASHED)?;
     let position = Position::from_bytes(&get::<Vec<u8>>(row, 1)?).ok_or("its position is none")?;
     let key: String = get(row, 2)?;
     let name = key

@@ -210,7 +210,7 @@ fn load_at(connection: &Connection, id: &WorkflowId, epoch: Epoch) -> Result<Opt
 const SAVE: &str = concat!(
     "insert or replace into workflows (",
     run_columns!(),
-    ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+    ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
 );
 
 fn save(connection: &Connection, run: &RunRecord) -> Result<(), OpError> {

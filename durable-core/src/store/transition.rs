@@ -27,6 +27,7 @@ pub(super) fn start(start: &Start, epoch: Epoch) -> RunRecord {
         nonce: start.nonce,
         seed: start.seed,
         fingerprint: start.fingerprint,
+        escaped: false,
         edited: false,
     }
 }
@@ -34,20 +35,22 @@ pub(super) fn start(start: &Start, epoch: Epoch) -> RunRecord {
 pub(super) fn claim(run: &mut RunRecord, claim: &Claim, epoch: Epoch) {
     (run.status, run.output, run.error) = (RunStatus::Running, None, None);
     (run.owner, run.epoch, run.updated) = (Some(claim.owner.clone()), epoch, claim.at);
+    run.escaped = false;
     run.recoveries = if claim.interrupted { run.recoveries.saturating_add(1) } else { 0 };
 }
 
 /// [`Answer::Done`] if `run` now has that end, also if it had it before.
 pub(super) fn finish(run: &mut RunRecord, finish: &Finish) -> Answer {
-    let (status, output, error) = match &finish.end {
-        End::Completed(output) => (RunStatus::Completed, Some(output.clone()), None),
-        End::Failed(error) => (RunStatus::Failed, None, Some(error.clone())),
-        End::Halted(fault) => (RunStatus::Halted, None, Some(fault.clone())),
+    let (status, output, error, escaped) = match &finish.end {
+        End::Completed(output) => (RunStatus::Completed, Some(output.clone()), None, false),
+        End::Failed(error) => (RunStatus::Failed, None, Some(error.clone()), true),
+        End::Halted { fault, escaped } => (RunStatus::Halted, None, Some(fault.clone()), *escaped),
     };
     let owned = run.epoch == finish.epoch && run.owner.is_some();
     if owned {
         (run.status, run.output, run.error, run.owner, run.updated) =
             (status, output, error, None, finish.at);
+        run.escaped = escaped;
         return Answer::Done;
     }
     let repeated =
@@ -62,13 +65,14 @@ pub(super) fn release(run: &mut RunRecord, release: &Release) -> Answer {
     }
     if run.owner.take().is_some() {
         (run.error, run.updated) = (release.panicked.clone(), release.at);
+        run.escaped = release.panicked.is_some();
     }
     Answer::Done
 }
 
 pub(super) fn rewind(run: &mut RunRecord, rewind: &Rewind, epoch: Epoch) {
     (run.status, run.output, run.error, run.owner) = (RunStatus::Running, None, None, None);
-    (run.epoch, run.updated, run.recoveries) = (epoch, rewind.at, 0);
+    (run.epoch, run.updated, run.recoveries, run.escaped) = (epoch, rewind.at, 0, false);
 }
 
 /// Whether a rewind to `from` drops `position`: it is there, after it, or the inline child around it.

@@ -37,7 +37,7 @@ impl Draws {
             }
             3 => completed(id, epoch, self.one_of(&["1", "2"])),
             4 => finish(id, epoch, End::Failed("1".into())),
-            5 => finish(id, epoch, End::Halted("1".into())),
+            5 => finish(id, epoch, End::Halted { fault: "1".into(), escaped: true }),
             6 => release(id, epoch, self.one_of(&[None, Some("boom")])),
             7 => rewind(id, epoch, path),
             8 => reset(id, epoch),

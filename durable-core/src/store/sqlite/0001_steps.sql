@@ -25,6 +25,7 @@ create table workflows (
   nonce       integer not null,               -- random; idempotency keys carry it
   seed        integer not null,               -- random() and uuid() start from it
   fingerprint integer not null,               -- of the function's source, for diagnosis
+  escaped     integer not null check (escaped in (0, 1)), -- a failure or a panic ended the body last: it runs again
   checksum    integer
 ) without rowid;                              -- looked up by its id alone
 
