@@ -289,7 +289,8 @@ fn refunding() -> f64 {
     if work("first").is_err() { refund() } else { 7.0 }
 }
 
-/// Bug: the fault of a halted run counted as the failure that had ended it. Cause: one column for both. Fix: a mark of its own.
+/// Bug: the fault of a halted run counted as the failure that had ended it. Cause: one column for both. Fix:
+/// a mark of its own.
 #[test]
 fn a_halted_run_keeps_the_failure_that_it_had_handled() {
     let (engine, log, switches) = engine();

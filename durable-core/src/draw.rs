@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::fingerprint::hash;
 use crate::key::Position;
 
-/// A number that no one can foretell and that is not drawn twice: from the system's randomness where it has a file
-/// of it, from the keys that it gives to `std`'s hash maps, and from what tells forked processes apart, which
-/// would go on with the same keys.
+/// A number that no one can foretell and that is not drawn twice: from the system's randomness where it has a
+/// file of it, from the keys that it gives to `std`'s hash maps, and from what tells forked processes apart,
+/// which would go on with the same keys.
 pub(crate) fn fresh() -> u64 {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     let mut system = [0; 16];

@@ -157,7 +157,8 @@ pub enum Error {
         /// The panic's message.
         message: String,
     },
-    /// An entry point was called while a panic unwinds (in a `Drop`): its steps could not be told from plain calls.
+    /// An entry point was called while a panic unwinds (in a `Drop`): its steps could not be told from plain
+    /// calls.
     #[error(
         "workflow {workflow:?} cannot be run while a panic unwinds its thread; run it once that is over, or on another thread"
     )]

@@ -65,8 +65,8 @@ impl SqliteStore {
     }
 }
 
-/// What is read after a failed commit counts only once it has been checkpointed, and once another commit has gone
-/// over the place in the log where the failed one may lie: if that one is not read now, no recovery may
+/// What is read after a failed commit counts only once it has been checkpointed, and once another commit has
+/// gone over the place in the log where the failed one may lie: if that one is not read now, no recovery may
 /// bring it back later. The version written again is the smallest commit that SQLite does not leave out.
 fn reconnect(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = schema::connect(path)?;
