@@ -322,3 +322,34 @@ fn constructs_outside_a_run_only_run() {
     let names = [1, 2];
     assert_eq!(durable::scope(|s| s.spawn(|| names[0]).join() + s.spawn(|| names[1]).join()), 3);
 }
+
+#[workflow]
+fn caught_then_step() -> String {
+    _ = std::panic::catch_unwind(|| durable::resource::<Vec<u8>>().len());
+    note("after the fault").unwrap_or_default()
+}
+
+#[workflow]
+fn branch_after_fault() -> Vec<String> {
+    durable::map(0..3, 1, |item| {
+        if item == 0 {
+            _ = durable::resource::<Vec<u8>>();
+        }
+        note("a later branch").unwrap_or_default()
+    })
+}
+
+/// Bug: the body of a step ran once more after a fault, in another branch or after code that caught it.
+/// Cause: the fault was looked at after the body. Fix: no operation begins in a stopped run.
+#[test]
+fn no_step_begins_after_a_fault() {
+    let (engine, log, _) = engine();
+    for error in [
+        caught_then_step::durable("x").on(&engine).run().map(|_| ()),
+        branch_after_fault::durable("y").on(&engine).run().map(|_| ()),
+    ] {
+        let error = error.unwrap_err();
+        assert!(matches!(error, RunError::Engine(Error::MissingResource { .. })), "{error}");
+    }
+    assert!(log.lines().is_empty(), "{:?}", log.lines());
+}
