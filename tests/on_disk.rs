@@ -142,3 +142,18 @@ fn a_log_whose_database_is_gone_is_refused_and_kept() {
     std::fs::remove_file(&log).unwrap();
     Engine::open(&path).unwrap();
 }
+
+#[test]
+fn a_damaged_step_can_be_dropped_by_a_rewind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let (log, switches) = (Log::default(), Switches::default());
+    let engine = support::builder(&log, &switches).open(&path).unwrap();
+    assert_eq!(two_steps::durable("a").on(&engine).run().unwrap(), "FIRSTSECOND");
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.execute("update steps set output = '\"FORGED\"' where step_key = 'work_1'", []).unwrap();
+    assert!(engine.steps("a").is_err());
+    assert_eq!(engine.rewind("a", "work_1").unwrap(), 1);
+    assert_eq!(two_steps::durable("a").on(&engine).run().unwrap(), "FIRSTSECOND");
+    assert_eq!(log.lines(), ["first", "second", "second"]);
+}

@@ -3,9 +3,10 @@
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier, Mutex};
 
-use durable::store::RunStatus;
+use durable::store::memory::MemoryStore;
+use durable::store::{Answer, Op, OwnerId, RunStatus, StepReader, StepStore, StoreError};
 use durable::{Engine, Error, RunError, step, workflow};
 use support::{Log, Switches, engine, keys};
 
@@ -329,4 +330,85 @@ fn an_entry_point_is_refused_while_a_panic_unwinds() {
     assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"a bug"));
     assert!(log.lines().is_empty());
     assert_eq!(status(&engine, "cleanup"), RunStatus::Failed);
+}
+#[test]
+fn engines_are_left_in_any_order() {
+    let (first, second) = (Engine::in_memory().unwrap(), Engine::in_memory().unwrap());
+    let (entered_first, entered_second) = (first.enter(), second.enter());
+    drop(entered_first);
+    idle::run_durable("a").unwrap();
+    assert_eq!((first.runs().count(), second.runs().count()), (0, 1));
+    drop(entered_second);
+    assert!(matches!(idle::run_durable("b"), Err(RunError::Engine(Error::NoEngine))));
+}
+
+#[workflow]
+fn idle() -> u32 {
+    1
+}
+
+#[test]
+fn a_run_that_was_given_up_in_order_is_not_counted_as_recovered() {
+    let (log, switches) = (Log::default(), Switches::default());
+    let engine = support::builder(&log, &switches).recoveries_max(1).in_memory().unwrap();
+    for _ in 0..5 {
+        let mut run = Box::pin(idle_for_ever::durable("a").on(&engine).run());
+        assert!(smol::block_on(smol::future::poll_once(&mut run)).is_none());
+    }
+    let recoveries = || engine.run("a").unwrap().unwrap().recoveries;
+    assert_eq!(recoveries(), 0);
+    switches.set("panic");
+    smol::block_on(idle_for_ever::durable("a").on(&engine).run()).unwrap_err();
+    assert_eq!((status(&engine, "a"), recoveries()), (RunStatus::Running, 0), "the first panic");
+    smol::block_on(idle_for_ever::durable("a").on(&engine).run()).unwrap_err();
+    assert_eq!((status(&engine, "a"), recoveries()), (RunStatus::Halted, 1));
+}
+
+#[workflow]
+async fn idle_for_ever() -> u32 {
+    assert!(!Switches::is_set("panic"), "it panics");
+    std::future::pending().await
+}
+
+/// A store that tells of a start or a claim, once, that its fate is unknown, although it went through.
+struct Doubts(MemoryStore, Arc<Mutex<u32>>);
+
+impl StepStore for Doubts {
+    fn apply(&mut self, ops: &[Op]) -> Result<Vec<Answer>, StoreError> {
+        let answers = self.0.apply(ops)?;
+        let mut doubts = self.1.lock().unwrap();
+        if matches!(ops, [Op::Start(_) | Op::Claim(_) | Op::Disown(_)]) && *doubts > 0 {
+            *doubts -= 1;
+            return Err(StoreError::Unknown { reason: "the sync failed".into() });
+        }
+        Ok(answers)
+    }
+
+    fn reader(&self) -> Result<Box<dyn StepReader>, StoreError> {
+        self.0.reader()
+    }
+
+    fn owner(&self) -> OwnerId {
+        self.0.owner()
+    }
+}
+
+/// Bug: a run whose start or claim had an unknown fate stayed owned by a process that did not execute it, so
+/// that others waited for it until that process ended. Fix: it is disowned, before the next write at the latest.
+#[test]
+fn a_run_that_was_perhaps_taken_is_given_up() {
+    for unknown in [1, 2] {
+        let doubts = Arc::new(Mutex::new(unknown));
+        let engine = Engine::builder().store(Doubts(MemoryStore::default(), Arc::clone(&doubts))).unwrap();
+        for _ in 0..2 {
+            *doubts.lock().unwrap() = unknown;
+            let error = idle::durable("a").on(&engine).run().unwrap_err();
+            assert!(matches!(error, RunError::Engine(Error::Store { .. })), "{error}");
+            *doubts.lock().unwrap() = 0;
+            let _other = idle::durable("b").on(&engine).run();
+            let run = engine.run("a").unwrap().unwrap();
+            assert_eq!((run.status, run.owner), (RunStatus::Running, None));
+        }
+        assert_eq!(idle::durable("a").on(&engine).run().unwrap(), 1);
+    }
 }

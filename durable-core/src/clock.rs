@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -150,8 +150,7 @@ impl Clock for SystemClock {
     }
 
     fn wake_after(&self, time: Duration, waker: Waker) -> Alarm {
-        static TIMER: OnceLock<Option<Arc<Timer>>> = OnceLock::new();
-        let Some(timer) = TIMER.get_or_init(Timer::start) else {
+        let Some(timer) = Timer::of_this_process() else {
             // The system gives no thread: the future looks at the clock again and again, which is slow, but
             // right.
             waker.wake();
@@ -177,6 +176,17 @@ struct Alarms {
 }
 
 impl Timer {
+    /// The timer, started where this process has none: a fork leaves its thread behind.
+    fn of_this_process() -> Option<Arc<Self>> {
+        static TIMER: Mutex<Option<(u32, Arc<Timer>)>> = Mutex::new(None);
+        let mut timer = TIMER.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = std::process::id();
+        if timer.as_ref().is_none_or(|(started_by, _)| *started_by != process) {
+            *timer = Some((process, Self::start()?));
+        }
+        timer.as_ref().map(|(_, timer)| Arc::clone(timer))
+    }
+
     fn start() -> Option<Arc<Self>> {
         let timer = Arc::new(Self::default());
         let thread = Arc::clone(&timer);
@@ -194,7 +204,11 @@ impl Timer {
         };
         self.changed.notify_one();
         let timer = Arc::clone(self);
-        Alarm::new(move || drop(timer.alarms().set.remove(&key)))
+        Alarm::new(move || {
+            // A waker is the user's code when it is dropped, so it goes after the lock.
+            let waker = timer.alarms().set.remove(&key);
+            drop(waker);
+        })
     }
 
     fn run(&self) {

@@ -3,7 +3,7 @@
 //! Knows no positions and no user code.
 
 use std::any::TypeId;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -113,10 +113,10 @@ impl Engine {
         let id = WorkflowId::new(id)?;
         let at = self.settings.clock.now();
         let answer = self.change(&id, |expected| {
-            let step = self.steps(&id)?.into_iter().find(|step| step.key().as_str() == key);
-            let step =
-                step.ok_or_else(|| Error::UnknownStep { workflow: id.clone(), step: key.to_owned() })?;
-            Ok(Op::Rewind(Rewind { id: id.clone(), expected, from: step.position, at }))
+            let from = self.core.reader().position(&id, key).map_err(|source| Error::store(&id, source))?;
+            let from =
+                from.ok_or_else(|| Error::UnknownStep { workflow: id.clone(), step: key.to_owned() })?;
+            Ok(Op::Rewind(Rewind { id: id.clone(), expected, from, at }))
         })?;
         match answer {
             Some(Answer::Dropped(steps)) => Ok(steps),
@@ -136,8 +136,10 @@ impl Engine {
     /// ```
     #[must_use = "the engine is left when the guard is dropped"]
     pub fn enter(&self) -> EngineGuard {
-        ENTERED.with(|entered| entered.borrow_mut().push(self.clone()));
-        EngineGuard { not_send: PhantomData }
+        let number = NUMBER.get();
+        NUMBER.set(number + 1);
+        ENTERED.with(|entered| entered.borrow_mut().push((number, self.clone())));
+        EngineGuard { number, not_send: PhantomData }
     }
 
     /// The engine for a call that names none: of the current run, entered, global, or at `$DURABLE_DB`.
@@ -145,7 +147,7 @@ impl Engine {
         if let Some(run) = Ambient::current().run() {
             return Ok(Self { core: Arc::clone(&run.core), settings: Arc::clone(&run.settings) });
         }
-        if let Some(engine) = ENTERED.with(|entered| entered.borrow().last().cloned()) {
+        if let Some(engine) = ENTERED.with(|entered| Some(entered.borrow().last()?.1.clone())) {
             return Ok(engine);
         }
         match GLOBAL.get() {
@@ -185,7 +187,9 @@ impl fmt::Debug for Engine {
 }
 
 thread_local! {
-    static ENTERED: RefCell<Vec<Engine>> = const { RefCell::new(Vec::new()) };
+    /// The engines that this thread has entered, each under the number of its guard.
+    static ENTERED: RefCell<Vec<(u64, Engine)>> = const { RefCell::new(Vec::new()) };
+    static NUMBER: Cell<u64> = const { Cell::new(0) };
 }
 
 static GLOBAL: OnceLock<Engine> = OnceLock::new();
@@ -236,13 +240,20 @@ fn from_environment() -> Result<Engine, Error> {
 /// Leaves the engine that was entered. See [`Engine::enter`].
 #[derive(Debug)]
 pub struct EngineGuard {
+    number: u64,
     /// The guard belongs to the thread that entered.
     not_send: PhantomData<*const ()>,
 }
 
 impl Drop for EngineGuard {
     fn drop(&mut self) {
-        ENTERED.with(|entered| drop(entered.borrow_mut().pop()));
+        let left = ENTERED.with(|entered| {
+            let mut entered = entered.borrow_mut();
+            let at = entered.iter().rposition(|(number, _)| *number == self.number)?;
+            Some(entered.remove(at))
+        });
+        // After the borrow: what the engine holds may ask for the current one when it is dropped.
+        drop(left);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::memo::WorkflowSpec;
 use crate::run::{Mode, Run, Seat};
 use crate::signal::{Given, Signal};
 use crate::store::{
-    Answer, Claim, End, Epoch, Finish, Op, OwnerId, Release, RunRecord, RunStatus, Start, StepStatus,
+    Answer, Claim, Disown, End, Epoch, Finish, Op, OwnerId, Release, RunRecord, RunStatus, Start, StepStatus,
     StoreError,
 };
 use crate::trace;
@@ -169,7 +169,7 @@ impl Request<'_> {
         let Some(input) = self.input else { return Err(Error::UnknownRun { workflow: self.id.clone() }) };
         let (nonce, started) = (draw::fresh(), self.now());
         let seed = self.engine.settings.seed.unwrap_or_else(draw::fresh);
-        let answer = self.commit(Op::Start(Start {
+        let answer = self.take(Op::Start(Start {
             id: self.id.clone(),
             name: self.spec.name.to_owned(),
             input: input.json.clone(),
@@ -205,26 +205,35 @@ impl Request<'_> {
             return Ok(Taken::Ended(run.error.unwrap_or_default()));
         }
         history.remove(&drop);
-        let interrupted = run.status == RunStatus::Running;
-        let Answer::Claimed(epoch) = self.claim(&run, drop, interrupted)? else { return Ok(Taken::Lost) };
-        let recoveries = if interrupted { run.recoveries.saturating_add(1) } else { 0 };
+        // Deaths and panics are counted, a run that was given up in order is not.
+        let recoveries = match run.status {
+            RunStatus::Running if run.owner.is_none() && run.error.is_none() => run.recoveries,
+            RunStatus::Running => run.recoveries.saturating_add(1),
+            _ => 0,
+        };
+        let Answer::Claimed(epoch) = self.claim(&run, drop, recoveries)? else { return Ok(Taken::Lost) };
         let RunRecord { id, nonce, seed, created: started, input, .. } = run;
         Ok(Taken::Ours { seat: Seat { id, epoch, nonce, seed, started, history }, recoveries, input })
     }
 
     /// Records that a run cannot go on, since its history cannot be read.
     fn halt(&self, run: &RunRecord, fault: Error) -> Result<Taken, Error> {
-        if let Answer::Claimed(epoch) = self.claim(run, Vec::new(), false)? {
+        if let Answer::Claimed(epoch) = self.claim(run, Vec::new(), 0)? {
             let end = End::Halted { fault: fault.to_string(), escaped: run.escaped };
             let (id, at) = (self.id.clone(), self.now());
-            self.commit(Op::Finish(Finish { id, epoch, end, at }))?;
+            let finish = Op::Finish(Finish { id: id.clone(), epoch, end, at });
+            if self.engine.core.commits.commit(finish).is_err() {
+                // The run stays interrupted, which loses nothing, but nobody's.
+                let release = Op::Release(Release { id, epoch, panicked: None, at });
+                self.engine.core.commits.commit_soon(release);
+            }
         }
         Err(fault)
     }
 
-    fn claim(&self, run: &RunRecord, drop: Vec<Position>, interrupted: bool) -> Result<Answer, Error> {
+    fn claim(&self, run: &RunRecord, drop: Vec<Position>, recoveries: u32) -> Result<Answer, Error> {
         let (id, owner, at) = (self.id.clone(), self.engine.core.owner.clone(), self.now());
-        self.commit(Op::Claim(Claim { id, expected: run.epoch, owner, drop, interrupted, at }))
+        self.take(Op::Claim(Claim { id, expected: run.epoch, owner, drop, recoveries, at }))
     }
 
     /// Refuses an id that belongs to another workflow, or to other arguments.
@@ -245,8 +254,17 @@ impl Request<'_> {
         })))
     }
 
-    fn commit(&self, op: Op) -> Result<Answer, Error> {
-        self.engine.core.commits.commit(op).map_err(|source| Error::store(self.id, source))
+    /// Commits a start or a claim. Where nobody can tell whether it went through, this process gives the run
+    /// up, since it is not going to execute it.
+    fn take(&self, op: Op) -> Result<Answer, Error> {
+        let Core { commits, owner, .. } = &*self.engine.core;
+        commits.commit(op).map_err(|source| {
+            if matches!(source, StoreError::Unknown { .. }) {
+                let (id, owner, at) = (self.id.clone(), owner.clone(), self.now());
+                commits.commit_soon(Op::Disown(Disown { id, owner, at }));
+            }
+            Error::store(self.id, source)
+        })
     }
 
     fn now(&self) -> Timestamp {

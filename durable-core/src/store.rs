@@ -21,6 +21,7 @@ pub(crate) mod commit;
 #[cfg(all(test, feature = "sqlite"))]
 mod contract;
 pub mod memory;
+mod op;
 #[cfg(feature = "sqlite")]
 mod refused;
 #[cfg(feature = "sqlite")]
@@ -31,6 +32,7 @@ mod schema;
 pub mod sqlite;
 mod transition;
 
+pub use op::{Answer, Claim, Disown, End, Finish, Op, Record, Release, Reset, Rewind, Start};
 #[cfg(feature = "sqlite")]
 pub use refused::OpenError;
 
@@ -179,160 +181,6 @@ impl StepRecord {
     }
 }
 
-/// A change of the store.
-#[derive(Debug, Clone)]
-pub enum Op {
-    /// Inserts a run that is owned from the start, unless the id is taken. [`Answer::Started`] or
-    /// [`Answer::Exists`].
-    Start(Start),
-    /// Takes a run up, if its epoch is still `expected`. [`Answer::Claimed`] or [`Answer::Lost`].
-    Claim(Claim),
-    /// Adds an outcome to a run. [`Answer::Done`], or [`Answer::Fenced`] if the epoch is stale.
-    Record(Record),
-    /// Ends a run and gives up its ownership. [`Answer::Done`] or [`Answer::Fenced`].
-    Finish(Finish),
-    /// Gives up the ownership of a run that has not ended. [`Answer::Done`] or [`Answer::Fenced`].
-    Release(Release),
-    /// Drops a position and all after it, and re-opens the run. [`Answer::Dropped`] or [`Answer::Lost`].
-    Rewind(Rewind),
-    /// Forgets a run. [`Answer::Done`], [`Answer::Lost`] if its epoch is not `expected`, also when there is
-    /// no such run.
-    Reset(Reset),
-}
-
-/// See [`Op::Start`].
-#[derive(Debug, Clone)]
-pub struct Start {
-    /// The new run.
-    pub id: WorkflowId,
-    /// The workflow's name.
-    pub name: String,
-    /// The arguments, as a JSON array.
-    pub input: String,
-    /// Who runs it.
-    pub owner: OwnerId,
-    /// The run that starts it from inside.
-    pub parent: Option<WorkflowId>,
-    /// Random; a repeated start is known by it.
-    pub nonce: u64,
-    /// Random, or given in tests.
-    pub seed: u64,
-    /// The hash of the workflow function's source.
-    pub fingerprint: u64,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// See [`Op::Claim`].
-#[derive(Debug, Clone)]
-pub struct Claim {
-    /// The run.
-    pub id: WorkflowId,
-    /// The epoch that the caller has read; its owner is known to be dead, or none.
-    pub expected: Epoch,
-    /// Who takes it up.
-    pub owner: OwnerId,
-    /// Failed steps that are to run again; removed in the same transaction.
-    pub drop: Vec<Position>,
-    /// Whether an interrupted run is taken up (`recoveries` grows) or an ended one (it starts at 0).
-    pub interrupted: bool,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// See [`Op::Record`].
-#[derive(Debug, Clone)]
-pub struct Record {
-    /// The run.
-    pub id: WorkflowId,
-    /// The outcome; its `epoch` is the ownership that records it.
-    pub step: StepRecord,
-}
-
-/// See [`Op::Finish`].
-#[derive(Debug, Clone)]
-pub struct Finish {
-    /// The run.
-    pub id: WorkflowId,
-    /// The ownership that ends it.
-    pub epoch: Epoch,
-    /// How it ended.
-    pub end: End,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    /// With this value, as JSON.
-    Completed(String),
-    /// With this error, as JSON.
-    Failed(String),
-    /// By this fault, as text.
-    Halted {
-        /// What stopped it, as text.
-        fault: String,
-        /// Whether a failure or a panic had escaped from the body before.
-        escaped: bool,
-    },
-}
-
-/// See [`Op::Release`].
-#[derive(Debug, Clone)]
-pub struct Release {
-    /// The run.
-    pub id: WorkflowId,
-    /// The ownership that is given up.
-    pub epoch: Epoch,
-    /// The message of the panic that interrupted the body, if one did; kept in the `error` column.
-    pub panicked: Option<String>,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// See [`Op::Rewind`].
-#[derive(Debug, Clone)]
-pub struct Rewind {
-    /// The run.
-    pub id: WorkflowId,
-    /// The epoch that the caller has read.
-    pub expected: Epoch,
-    /// The first position to drop. The inline children that it lies in are dropped too: their results rest
-    /// on it.
-    pub from: Position,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// See [`Op::Reset`].
-#[derive(Debug, Clone)]
-pub struct Reset {
-    /// The run.
-    pub id: WorkflowId,
-    /// The epoch that the caller has read.
-    pub expected: Epoch,
-}
-
-/// What became of an [`Op`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// The run was inserted, with this ownership.
-    Started(Epoch),
-    /// The id is taken; nothing changed.
-    Exists,
-    /// The run was taken up, with this ownership.
-    Claimed(Epoch),
-    /// The epoch had moved on, or there is no such run; nothing changed.
-    Lost,
-    /// It was done.
-    Done,
-    /// The epoch is stale: somebody else owns the run. Nothing changed.
-    Fenced,
-    /// So many steps were dropped.
-    Dropped(u64),
-}
-
 /// The part of a store that writes. Blocking; one caller at a time.
 pub trait StepStore: Send {
     /// Applies `ops` in order in one durable transaction, and answers each.
@@ -360,6 +208,10 @@ pub trait StepReader: Send {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<Result<RunRecord, CorruptRow>>, StoreError>;
+
+    /// The position of the step with this key. Asks nothing else of its row, so that a damaged one can be
+    /// dropped.
+    fn position(&mut self, id: &WorkflowId, key: &str) -> Result<Option<Position>, StoreError>;
 
     /// At most `limit` steps of a run in the order of their positions, from after `after`.
     fn steps(

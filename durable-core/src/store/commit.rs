@@ -1,6 +1,7 @@
 //! The one way into a store: every write of an engine passes here, one batch at a time.
-//! What could not be written when a run gave itself up is written after the next write that succeeds, so that
-//! no run stays owned by a process that has forgotten it. Callers that wait at once will share a commit here.
+//! What could not be written when a run gave itself up is written before the next write, so that no run stays
+//! owned by a process that has forgotten it, and none that is taken up again meanwhile is given up by it.
+//! Callers that wait at once will share a commit here.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,6 +9,9 @@ use super::{Answer, Op, StepStore, StoreError};
 
 /// So many give-ups are kept for the next write; beyond it, the end of this process frees the runs.
 const LATE_MAX: usize = 10_000;
+
+/// So many of them are written in one transaction.
+const LATE_BATCH: usize = 256;
 
 pub(crate) struct Commits {
     state: Mutex<State>,
@@ -26,32 +30,37 @@ impl Commits {
     /// Applies `op`; when this returns, it is as durable as the store makes it.
     pub(crate) fn commit(&self, op: Op) -> Result<Answer, StoreError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = apply_one(&mut *state.store, op)?;
-        state.catch_up();
-        Ok(answer)
+        state.catch_up()?;
+        apply_one(&mut *state.store, op)
     }
 
-    /// Applies `op`, now or after the next write that succeeds.
+    /// Applies `op`, now or before the next write.
     pub(crate) fn commit_soon(&self, op: Op) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if apply_one(&mut *state.store, op.clone()).is_err() && state.late.len() < LATE_MAX {
+        if state.late.len() < LATE_MAX {
             state.late.push(op);
         }
+        _ = state.catch_up();
     }
 }
 
 impl State {
-    /// Writes what is late. What fails again for a reason of its own is dropped: it would stand in the way
-    /// for ever.
-    fn catch_up(&mut self) {
-        while let Some(op) = self.late.pop() {
-            if let Err(StoreError::Unavailable { .. } | StoreError::Unknown { .. }) =
-                apply_one(&mut *self.store, op.clone())
-            {
-                self.late.push(op);
-                return;
+    /// Writes what is late. An op that fails for a reason of its own is dropped: it would stand in the way for
+    /// ever.
+    fn catch_up(&mut self) -> Result<(), StoreError> {
+        let mut batch = LATE_BATCH;
+        while !self.late.is_empty() {
+            let from = self.late.len().saturating_sub(batch);
+            match self.store.apply(&self.late[from..]) {
+                Err(error @ (StoreError::Unavailable { .. } | StoreError::Unknown { .. })) => {
+                    return Err(error);
+                }
+                // One of them is to blame: each has a transaction of its own.
+                Err(_) if batch > 1 => batch = 1,
+                Ok(_) | Err(_) => self.late.truncate(from),
             }
         }
+        Ok(())
     }
 }
 

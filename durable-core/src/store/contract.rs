@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::memory::MemoryStore;
 use super::{
-    Answer, Claim, End, Epoch, Finish, Kind, Op, OwnerId, Record, Release, Reset, Rewind, RunRecord,
+    Answer, Claim, Disown, End, Epoch, Finish, Kind, Op, OwnerId, Record, Release, Reset, Rewind, RunRecord,
     RunStatus, Start, StepReader, StepRecord, StepStatus, StepStore,
 };
 use crate::clock::Timestamp;
@@ -135,9 +135,9 @@ fn start(id: &str, nonce: u64) -> Op {
     })
 }
 
-fn claim(id: &str, expected: Epoch, drop: &[&[u32]], interrupted: bool) -> Op {
+fn claim(id: &str, expected: Epoch, drop: &[&[u32]], recoveries: u32) -> Op {
     let drop = drop.iter().map(|path| position(path)).collect();
-    Op::Claim(Claim { id: workflow(id), expected, owner: owner("second"), drop, interrupted, at: at(2) })
+    Op::Claim(Claim { id: workflow(id), expected, owner: owner("second"), drop, recoveries, at: at(2) })
 }
 
 fn record(id: &str, epoch: Epoch, path: &[u32], output: &str) -> Op {
@@ -171,6 +171,10 @@ fn completed(id: &str, epoch: Epoch, output: &str) -> Op {
 
 fn release(id: &str, epoch: Epoch, panicked: Option<&str>) -> Op {
     Op::Release(Release { id: workflow(id), epoch, panicked: panicked.map(Into::into), at: at(5) })
+}
+
+fn disown(id: &str, name: &str) -> Op {
+    Op::Disown(Disown { id: workflow(id), owner: owner(name), at: at(7) })
 }
 
 fn rewind(id: &str, expected: Epoch, from: &[u32]) -> Op {
@@ -212,7 +216,7 @@ fn a_claim_takes_the_run_up_and_drops_what_it_names() {
     each_store(|bench| {
         let first = bench.started_with(&[&[0], &[1], &[2]]);
         bench.apply(release("a", first, Some("boom")));
-        let Answer::Claimed(second) = bench.apply(claim("a", first, &[&[1], &[9]], true)) else { panic!() };
+        let Answer::Claimed(second) = bench.apply(claim("a", first, &[&[1], &[9]], 1)) else { panic!() };
         assert!(second > first);
         assert_eq!(bench.positions("a"), ["0", "2"]);
         let run = bench.run("a");
@@ -223,14 +227,40 @@ fn a_claim_takes_the_run_up_and_drops_what_it_names() {
 }
 
 #[test]
-fn a_claim_of_an_ended_run_starts_its_recoveries_again() {
+fn a_claim_says_how_often_the_run_was_taken_up() {
     each_store(|bench| {
         let epoch = bench.started_with(&[]);
-        let Answer::Claimed(epoch) = bench.apply(claim("a", epoch, &[], true)) else { panic!() };
+        let Answer::Claimed(epoch) = bench.apply(claim("a", epoch, &[], 3)) else { panic!() };
         bench.apply(finish("a", epoch, End::Failed("\"no\"".into())));
-        assert_eq!(bench.run("a").recoveries, 1);
-        bench.apply(claim("a", epoch, &[], false));
+        assert_eq!(bench.run("a").recoveries, 3);
+        bench.apply(claim("a", epoch, &[], 0));
         assert_eq!((bench.run("a").recoveries, bench.run("a").error), (0, None));
+    });
+}
+
+#[test]
+fn a_run_can_be_disowned_by_its_owner_alone() {
+    each_store(|bench| {
+        let epoch = bench.started_with(&[&[0]]);
+        let before = bench.dump();
+        assert_eq!(bench.apply(disown("a", "second")), Answer::Fenced);
+        assert_eq!(bench.apply(disown("B", "first")), Answer::Fenced);
+        assert_eq!(bench.dump(), before);
+        assert_eq!(bench.apply(disown("a", "first")), Answer::Done);
+        let run = bench.run("a");
+        assert_eq!((run.owner, run.status, run.epoch), (None, RunStatus::Running, epoch));
+        assert_eq!(bench.apply(record("a", epoch, &[1], "1")), Answer::Fenced, "nobody owns it");
+        assert_eq!(bench.positions("a"), ["0"]);
+    });
+}
+
+#[test]
+fn a_step_is_found_by_its_key() {
+    each_store(|bench| {
+        bench.started_with(&[&[0], &[1, 0, 2]]);
+        let mut find = |id: &str, key: &str| bench.reader.position(&workflow(id), key).unwrap();
+        assert_eq!(find("a", "ship_1.0.2"), Some(position(&[1, 0, 2])));
+        assert_eq!((find("a", "ship_1"), find("a", "pay_0"), find("B", "ship_0")), (None, None, None));
     });
 }
 
@@ -238,10 +268,10 @@ fn a_claim_of_an_ended_run_starts_its_recoveries_again() {
 fn an_op_at_a_stale_epoch_changes_nothing() {
     each_store(|bench| {
         let old = bench.started_with(&[&[0]]);
-        let Answer::Claimed(_) = bench.apply(claim("a", old, &[], true)) else { panic!() };
+        let Answer::Claimed(_) = bench.apply(claim("a", old, &[], 1)) else { panic!() };
         let before = bench.dump();
         for (op, answer) in [
-            (claim("a", old, &[&[0]], true), Answer::Lost),
+            (claim("a", old, &[&[0]], 1), Answer::Lost),
             (record("a", old, &[1], "1"), Answer::Fenced),
             (record("a", old, &[0], "1"), Answer::Fenced),
             (completed("a", old, "1"), Answer::Fenced),
@@ -259,7 +289,7 @@ fn an_op_at_a_stale_epoch_changes_nothing() {
 fn an_op_on_a_run_that_is_not_there_changes_nothing() {
     each_store(|bench| {
         for (op, answer) in [
-            (claim("a", Epoch(0), &[], true), Answer::Lost),
+            (claim("a", Epoch(0), &[], 1), Answer::Lost),
             (record("a", Epoch(0), &[0], "1"), Answer::Fenced),
             (completed("a", Epoch(0), "1"), Answer::Fenced),
             (release("a", Epoch(0), None), Answer::Fenced),

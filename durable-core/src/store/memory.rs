@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Answer, Claim, CorruptRow, Epoch, Finish, Op, OwnerId, Ownership, Record, Release, Reset, Rewind,
+    Answer, Claim, CorruptRow, Disown, Epoch, Finish, Op, OwnerId, Ownership, Record, Release, Reset, Rewind,
     RunRecord, Start, StepReader, StepRecord, StepStore, StoreError, transition,
 };
 use crate::draw;
@@ -64,6 +64,7 @@ impl Tables {
             Op::Record(record) => self.record(record),
             Op::Finish(finish) => self.finish(finish),
             Op::Release(release) => self.release(release),
+            Op::Disown(disown) => self.disown(disown),
             Op::Rewind(rewind) => self.rewind(rewind),
             Op::Reset(reset) => self.reset(reset),
         }
@@ -95,7 +96,9 @@ impl Tables {
         transition::claim(run, claim, next);
         self.last = next;
         if let Some(steps) = self.steps.get_mut(&claim.id) {
-            steps.retain(|position, _| !claim.drop.contains(position));
+            for position in &claim.drop {
+                steps.remove(position);
+            }
         }
         Answer::Claimed(next)
     }
@@ -118,6 +121,10 @@ impl Tables {
 
     fn release(&mut self, release: &Release) -> Answer {
         self.at(&release.id, release.epoch).map_or(Answer::Fenced, |run| transition::release(run, release))
+    }
+
+    fn disown(&mut self, disown: &Disown) -> Answer {
+        self.workflows.get_mut(&disown.id).map_or(Answer::Fenced, |run| transition::disown(run, disown))
     }
 
     fn rewind(&mut self, rewind: &Rewind) -> Answer {
@@ -166,6 +173,12 @@ impl StepReader for MemoryReader {
         let tables = lock(&self.tables);
         let later = tables.workflows.values().filter(|run| after.is_none_or(|after| run.id.as_str() > after));
         Ok(later.take(limit as usize).cloned().map(Ok).collect())
+    }
+
+    fn position(&mut self, id: &WorkflowId, key: &str) -> Result<Option<Position>, StoreError> {
+        let tables = lock(&self.tables);
+        let mut steps = tables.steps.get(id).into_iter().flat_map(BTreeMap::values);
+        Ok(steps.find(|step| step.key().as_str() == key).map(|step| step.position.clone()))
     }
 
     fn steps(

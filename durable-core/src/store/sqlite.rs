@@ -9,8 +9,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::row::{read_run, read_step, run_columns, run_params, step_columns, step_params};
 use super::{
-    Answer, Claim, CorruptRow, Epoch, Finish, Op, OpenError, OwnerId, Ownership, Record, Release, Reset,
-    Rewind, RunRecord, Start, StepReader, StepRecord, StepStore, StoreError, schema, transition,
+    Answer, Claim, CorruptRow, Disown, Epoch, Finish, Op, OpenError, OwnerId, Ownership, Record, Release,
+    Reset, Rewind, RunRecord, Start, StepReader, StepRecord, StepStore, StoreError, schema, transition,
 };
 use crate::key::{Position, WorkflowId};
 use crate::owner::{Owner, Owners};
@@ -184,6 +184,7 @@ fn apply_op(connection: &Connection, op: &Op) -> Result<Answer, OpError> {
         Op::Record(op) => record(connection, op),
         Op::Finish(op) => finish(connection, op),
         Op::Release(op) => release(connection, op),
+        Op::Disown(op) => disown(connection, op),
         Op::Rewind(op) => rewind(connection, op),
         Op::Reset(op) => reset(connection, op),
     }
@@ -284,6 +285,13 @@ fn release(connection: &Connection, op: &Release) -> Result<Answer, OpError> {
     Ok(answer)
 }
 
+fn disown(connection: &Connection, op: &Disown) -> Result<Answer, OpError> {
+    let Some(mut run) = load(connection, &op.id)? else { return Ok(Answer::Fenced) };
+    let answer = transition::disown(&mut run, op);
+    save(connection, &run)?;
+    Ok(answer)
+}
+
 const POSITIONS: &str = "select position from steps where workflow_id = ?1";
 
 fn rewind(connection: &Connection, op: &Rewind) -> Result<Answer, OpError> {
@@ -328,6 +336,8 @@ struct SqliteReader {
 
 const OWNERSHIP: &str = "select epoch, owner from workflows where id = ?1";
 
+const POSITION: &str = "select position from steps where workflow_id = ?1 and step_key = ?2";
+
 const RUNS: &str = concat!("select ", run_columns!(), " from workflows where id > ?1 order by id limit ?2");
 
 const STEPS: &str = concat!(
@@ -361,6 +371,13 @@ impl StepReader for SqliteReader {
         };
         let rows: Result<_, rusqlite::Error> = rows();
         rows.map_err(|error| unavailable("read the runs", &error))
+    }
+
+    fn position(&mut self, id: &WorkflowId, key: &str) -> Result<Option<Position>, StoreError> {
+        let read = |row: &rusqlite::Row<'_>| row.get::<_, Vec<u8>>(0);
+        let row = || self.connection.prepare_cached(POSITION)?.query_row([id.as_str(), key], read).optional();
+        let bytes = row().map_err(|error| unavailable("find a step", &error))?;
+        Ok(bytes.and_then(|bytes| Position::from_bytes(&bytes)))
     }
 
     fn steps(

@@ -1,7 +1,9 @@
 //! What each op means for the row of its run. The stores only keep rows; what becomes of them is decided
 //! here, so that it is the same in all of them.
 
-use super::{Answer, Claim, End, Epoch, Finish, Release, Rewind, RunRecord, RunStatus, Start, StepRecord};
+use super::{
+    Answer, Claim, Disown, End, Epoch, Finish, Release, Rewind, RunRecord, RunStatus, Start, StepRecord,
+};
 use crate::key::Position;
 
 /// The answer to a start whose id is taken: a repeated start is known by its nonce.
@@ -36,7 +38,7 @@ pub(super) fn claim(run: &mut RunRecord, claim: &Claim, epoch: Epoch) {
     (run.status, run.output, run.error) = (RunStatus::Running, None, None);
     (run.owner, run.epoch, run.updated) = (Some(claim.owner.clone()), epoch, claim.at);
     run.escaped = false;
-    run.recoveries = if claim.interrupted { run.recoveries.saturating_add(1) } else { 0 };
+    run.recoveries = claim.recoveries;
 }
 
 /// [`Answer::Done`] if `run` now has that end, also if it had it before.
@@ -67,6 +69,15 @@ pub(super) fn release(run: &mut RunRecord, release: &Release) -> Answer {
         (run.error, run.updated) = (release.panicked.clone(), release.at);
         run.escaped = release.panicked.is_some();
     }
+    Answer::Done
+}
+
+/// [`Answer::Done`] if `run` was this owner's.
+pub(super) fn disown(run: &mut RunRecord, disown: &Disown) -> Answer {
+    if run.owner.as_ref() != Some(&disown.owner) {
+        return Answer::Fenced;
+    }
+    (run.owner, run.updated) = (None, disown.at);
     Answer::Done
 }
 

@@ -33,11 +33,12 @@ impl Draws {
             0 => start(id, self.below(3) as u64),
             1 | 2 => {
                 let drop = [path, self.one_of(&TREE)];
-                claim(id, epoch, &drop[..self.below(3)], self.below(2) == 0)
+                claim(id, epoch, &drop[..self.below(3)], self.one_of(&[0, 1]))
             }
             3 => completed(id, epoch, self.one_of(&["1", "2"])),
             4 => finish(id, epoch, End::Failed("1".into())),
             5 => finish(id, epoch, End::Halted { fault: "1".into(), escaped: true }),
+            6 if self.below(4) == 0 => disown(id, self.one_of(&["first", "second"])),
             6 => release(id, epoch, self.one_of(&[None, Some("boom")])),
             7 => rewind(id, epoch, path),
             8 => reset(id, epoch),

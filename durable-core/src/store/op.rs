@@ -1,0 +1,173 @@
+//! The changes of a store, as plain data, and what becomes of them. Knows no store.
+
+use super::{Epoch, OwnerId, StepRecord};
+use crate::clock::Timestamp;
+use crate::key::{Position, WorkflowId};
+
+/// A change of the store.
+#[derive(Debug, Clone)]
+pub enum Op {
+    /// Inserts a run that is owned from the start, unless the id is taken. [`Answer::Started`] or
+    /// [`Answer::Exists`].
+    Start(Start),
+    /// Takes a run up, if its epoch is still `expected`. [`Answer::Claimed`] or [`Answer::Lost`].
+    Claim(Claim),
+    /// Adds an outcome to a run. [`Answer::Done`], or [`Answer::Fenced`] if the epoch is stale.
+    Record(Record),
+    /// Ends a run and gives up its ownership. [`Answer::Done`] or [`Answer::Fenced`].
+    Finish(Finish),
+    /// Gives up the ownership of a run that has not ended. [`Answer::Done`] or [`Answer::Fenced`].
+    Release(Release),
+    /// Gives up a run that this owner has, by whatever ownership: after a start or a claim of unknown fate.
+    /// [`Answer::Done`], or [`Answer::Fenced`] if somebody else or nobody has it.
+    Disown(Disown),
+    /// Drops a position and all after it, and re-opens the run. [`Answer::Dropped`] or [`Answer::Lost`].
+    Rewind(Rewind),
+    /// Forgets a run. [`Answer::Done`], [`Answer::Lost`] if its epoch is not `expected`, also when there is
+    /// no such run.
+    Reset(Reset),
+}
+
+/// See [`Op::Start`].
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The new run.
+    pub id: WorkflowId,
+    /// The workflow's name.
+    pub name: String,
+    /// The arguments, as a JSON array.
+    pub input: String,
+    /// Who runs it.
+    pub owner: OwnerId,
+    /// The run that starts it from inside.
+    pub parent: Option<WorkflowId>,
+    /// Random; a repeated start is known by it.
+    pub nonce: u64,
+    /// Random, or given in tests.
+    pub seed: u64,
+    /// The hash of the workflow function's source.
+    pub fingerprint: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// See [`Op::Claim`].
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The run.
+    pub id: WorkflowId,
+    /// The epoch that the caller has read; its owner is known to be dead, or none.
+    pub expected: Epoch,
+    /// Who takes it up.
+    pub owner: OwnerId,
+    /// Failed steps that are to run again; removed in the same transaction.
+    pub drop: Vec<Position>,
+    /// How often the run was taken up after a death or a panic, this time included.
+    pub recoveries: u32,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// See [`Op::Record`].
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The run.
+    pub id: WorkflowId,
+    /// The outcome; its `epoch` is the ownership that records it.
+    pub step: StepRecord,
+}
+
+/// See [`Op::Finish`].
+#[derive(Debug, Clone)]
+pub struct Finish {
+    /// The run.
+    pub id: WorkflowId,
+    /// The ownership that ends it.
+    pub epoch: Epoch,
+    /// How it ended.
+    pub end: End,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// With this value, as JSON.
+    Completed(String),
+    /// With this error, as JSON.
+    Failed(String),
+    /// By this fault, as text.
+    Halted {
+        /// What stopped it, as text.
+        fault: String,
+        /// Whether a failure or a panic had escaped from the body before.
+        escaped: bool,
+    },
+}
+
+/// See [`Op::Release`].
+#[derive(Debug, Clone)]
+pub struct Release {
+    /// The run.
+    pub id: WorkflowId,
+    /// The ownership that is given up.
+    pub epoch: Epoch,
+    /// The message of the panic that interrupted the body, if one did; kept in the `error` column.
+    pub panicked: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// See [`Op::Disown`].
+#[derive(Debug, Clone)]
+pub struct Disown {
+    /// The run.
+    pub id: WorkflowId,
+    /// Who may have it without knowing.
+    pub owner: OwnerId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// See [`Op::Rewind`].
+#[derive(Debug, Clone)]
+pub struct Rewind {
+    /// The run.
+    pub id: WorkflowId,
+    /// The epoch that the caller has read.
+    pub expected: Epoch,
+    /// The first position to drop. The inline children that it lies in are dropped too: their results rest
+    /// on it.
+    pub from: Position,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// See [`Op::Reset`].
+#[derive(Debug, Clone)]
+pub struct Reset {
+    /// The run.
+    pub id: WorkflowId,
+    /// The epoch that the caller has read.
+    pub expected: Epoch,
+}
+
+/// What became of an [`Op`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The run was inserted, with this ownership.
+    Started(Epoch),
+    /// The id is taken; nothing changed.
+    Exists,
+    /// The run was taken up, with this ownership.
+    Claimed(Epoch),
+    /// The epoch had moved on, or there is no such run; nothing changed.
+    Lost,
+    /// It was done.
+    Done,
+    /// The epoch is stale: somebody else owns the run. Nothing changed.
+    Fenced,
+    /// So many steps were dropped.
+    Dropped(u64),
+}

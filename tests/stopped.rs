@@ -1,0 +1,254 @@
+//! A run that a fault has stopped ends: nothing in it waits any more, no step begins, and no executor that
+//! runs within it hangs.
+
+mod support;
+
+use std::future::poll_fn;
+use std::sync::mpsc;
+use std::sync::{Arc, Barrier, Condvar, Mutex};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use durable::store::RunStatus;
+use durable::{Alarm, Clock, Error, RunError, TestClock, Timestamp, step, workflow};
+use support::{Log, Switches, engine, keys};
+
+/// How a run ends that is driven on a thread of its own. The bound only ends a test that hangs.
+fn ends<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, ended) = mpsc::channel();
+    thread::spawn(move || done.send(run()));
+    ended.recv_timeout(Duration::from_secs(5)).expect("the run hangs")
+}
+
+#[step]
+async fn unstorable() -> f64 {
+    smol::future::yield_now().await;
+    f64::NAN
+}
+
+#[step]
+fn unstorable_at_once() -> f64 {
+    f64::NAN
+}
+
+#[step]
+async fn note(name: &str) -> String {
+    Log::note(name);
+    name.to_uppercase()
+}
+
+#[step(retries = 5, backoff = "1h..1h")]
+async fn refused() -> Result<u32, String> {
+    Log::note("attempt");
+    Err("refused".into())
+}
+
+#[step(retries = 5, backoff = "1h..1h")]
+fn refused_at_once() -> Result<u32, String> {
+    Log::note("attempt");
+    Err("refused".into())
+}
+
+/// A run within this run that does the same.
+#[workflow]
+async fn inner() -> f64 {
+    unstorable().await
+}
+
+#[workflow]
+async fn nested(way: String) -> String {
+    let value = match way.as_str() {
+        "one step" => smol::block_on(unstorable()),
+        "the first step" => smol::block_on(async { unstorable_at_once() }),
+        "a join" => smol::block_on(async { durable::join!(unstorable(), note("other")).0 }),
+        "a map" => smol::block_on(durable::future::map([1, 2], 2, async |_| unstorable().await))[0],
+        "a child" => smol::block_on(inner()),
+        "a run" => smol::block_on(inner::run_durable("inner")).unwrap(),
+        "a thread" => durable::join(|| smol::block_on(unstorable()), || smol::block_on(note("other"))).0,
+        "a hand-made runtime" => {
+            tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(unstorable())
+        }
+        _ => 0.0,
+    };
+    Log::note("after");
+    format!("{value}")
+}
+
+#[test]
+fn a_fault_under_an_executor_within_an_async_run_ends_the_run() {
+    for way in [
+        "one step",
+        "the first step",
+        "a join",
+        "a map",
+        "a child",
+        "a run",
+        "a thread",
+        "a hand-made runtime",
+    ] {
+        let (engine, log, _) = engine();
+        let mut run = nested::durable("x", way.into()).on(&engine).run();
+        let ended = if way == "a hand-made runtime" {
+            // Tokio refuses a runtime within a runtime, not within another executor.
+            ends(move || smol::block_on(&mut run))
+        } else {
+            ends(move || tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(&mut run))
+        };
+        let Err(RunError::Engine(Error::Unstorable { step, .. })) = ended else { panic!("{way}: {ended:?}") };
+        assert!(step.starts_with("unstorable"), "{way}: {step}");
+        assert_eq!(log.count("after"), 0, "{way}");
+        let stored = engine.run("x").unwrap().unwrap();
+        assert_eq!((stored.status, stored.owner), (RunStatus::Halted, None), "{way}");
+    }
+}
+
+/// A clock whose waits never end, and which tells when somebody waits.
+#[derive(Clone, Default)]
+struct Stands(TestClock, Arc<(Mutex<u32>, Condvar)>);
+
+impl Stands {
+    fn someone_waits(&self) {
+        *self.1.0.lock().unwrap() += 1;
+        self.1.1.notify_all();
+    }
+
+    fn until_someone_waits(&self) {
+        drop(self.1.1.wait_while(self.1.0.lock().unwrap(), |waits| *waits == 0).unwrap());
+    }
+}
+
+impl Clock for Stands {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn pause(&self, _: Duration) {
+        self.someone_waits();
+        loop {
+            thread::park();
+        }
+    }
+
+    fn wake_after(&self, _: Duration, _: std::task::Waker) -> Alarm {
+        self.someone_waits();
+        Alarm::rung()
+    }
+}
+
+/// Waits in one branch, until another one is stopped.
+fn wait(way: &str) {
+    let time = Duration::from_hours(24 * 30);
+    let stop = || {
+        durable::resource::<Stands>().until_someone_waits();
+        unstorable_at_once();
+    };
+    durable::join(stop, || match way {
+        "a sleep" => durable::sleep(time),
+        "a pause between attempts" => drop(refused_at_once()),
+        "an async pause between attempts" => drop(smol::block_on(refused())),
+        _ => smol::block_on(durable::future::sleep(time)),
+    });
+}
+
+#[workflow]
+fn waits_on_a_thread(way: String) {
+    wait(&way);
+}
+
+#[workflow]
+async fn waits_on_a_thread_of_a_polled_run(way: String) {
+    wait(&way);
+}
+
+#[test]
+fn a_run_that_is_stopped_waits_for_no_clock() {
+    for way in ["a sleep", "a pause between attempts", "an async pause between attempts", "an async sleep"] {
+        for polled in [false, true] {
+            let (log, switches, clock) = (Log::default(), Switches::default(), Stands::default());
+            let engine =
+                support::builder(&log, &switches).with(clock.clone()).clock(clock).in_memory().unwrap();
+            let on = engine.clone();
+            let ended = ends(move || {
+                if polled {
+                    smol::block_on(waits_on_a_thread_of_a_polled_run::durable("x", way.into()).on(&on).run())
+                } else {
+                    waits_on_a_thread::durable("x", way.into()).on(&on).run()
+                }
+            });
+            assert!(matches!(ended, Err(RunError::Engine(Error::Unstorable { .. }))), "{way}: {ended:?}");
+            assert_eq!(log.count("attempt"), usize::from(way.contains("attempts")), "{way}");
+            assert_eq!(engine.run("x").unwrap().unwrap().owner, None, "{way}");
+        }
+    }
+}
+
+#[workflow]
+async fn held() -> u32 {
+    poll_fn(|_| Poll::<()>::Pending).await;
+    1
+}
+
+#[workflow]
+fn waits_for_a_run() -> u32 {
+    let waits = Barrier::new(2);
+    let fault = || {
+        waits.wait();
+        unstorable_at_once()
+    };
+    let wait = async {
+        let mut run = Box::pin(held::run_durable("held"));
+        assert!(smol::future::poll_once(&mut run).await.is_none());
+        waits.wait();
+        run.await.unwrap()
+    };
+    durable::join(fault, || smol::block_on(wait)).1
+}
+
+#[test]
+fn a_run_that_is_stopped_waits_for_no_other_run() {
+    let (engine, _, _) = engine();
+    let mut first = Box::pin(held::durable("held").on(&engine).run());
+    assert!(smol::block_on(smol::future::poll_once(&mut first)).is_none());
+    let on = engine.clone();
+    let ended = ends(move || waits_for_a_run::durable("x").on(&on).run());
+    assert!(matches!(ended, Err(RunError::Engine(Error::Unstorable { .. }))), "{ended:?}");
+    assert_eq!(keys(&engine, "x"), [""; 0]);
+}
+
+#[step]
+async fn two_turns(n: u32) -> u32 {
+    Log::note(format!("start {n}"));
+    smol::future::yield_now().await;
+    Log::note(format!("end {n}"));
+    n
+}
+
+#[workflow]
+async fn breaks_in_the_closure() -> u32 {
+    let all = durable::future::map([1_u32, 2, 3], 2, |n| {
+        assert!(n != 2 || !Switches::is_set("broken"), "item {n}");
+        two_turns(n)
+    });
+    all.await.into_iter().sum()
+}
+
+#[test]
+fn a_panic_of_the_closure_of_a_map_goes_on_once_the_branches_have_ended() {
+    let (engine, log, switches) = engine();
+    switches.set("broken");
+    let error = smol::block_on(breaks_in_the_closure::durable("x").on(&engine).run()).unwrap_err();
+    assert!(
+        matches!(&error, RunError::Engine(Error::Panicked { message, .. }) if message == "item 2"),
+        "{error}"
+    );
+    assert_eq!(log.take(), ["start 1", "end 1"]);
+    assert_eq!(keys(&engine, "x"), ["two_turns_0.0.0"]);
+    switches.clear();
+    assert_eq!(smol::block_on(breaks_in_the_closure::durable("x").on(&engine).run()).unwrap(), 6);
+    assert_eq!(log.count("start 1"), 0);
+}
