@@ -225,3 +225,45 @@ fn children_nest_deep() {
     assert_eq!(deep::durable("x", 50).on(&engine).run().unwrap(), 51);
     assert_eq!(engine.steps("x").unwrap().len(), 50);
 }
+/// An engine for the other side of a circle, by its name.
+struct Others(std::sync::Mutex<Vec<Engine>>);
+
+fn other(i: usize) -> Engine {
+    durable::resource::<std::sync::Arc<Others>>().0.lock().unwrap()[i].clone()
+}
+
+#[workflow]
+fn here() -> u32 {
+    there::durable("b").on(&other(1)).run().unwrap_or(7)
+}
+
+#[workflow]
+fn there() -> u32 {
+    here::durable("a").on(&other(0)).run().unwrap_or(7)
+}
+
+#[workflow]
+fn namesake() -> u32 {
+    leaf::durable("same").on(&other(1)).run().unwrap()
+}
+
+#[workflow]
+fn leaf() -> u32 {
+    3
+}
+
+/// Bug: a circle of waits over two stores was not seen, and a run of the same id in another store was taken for
+/// the run itself. Cause: each store kept a table of its own, by id. Fix: one table of the process.
+#[test]
+fn waits_are_told_apart_by_store_and_followed_over_stores() {
+    let others = std::sync::Arc::new(Others(std::sync::Mutex::default()));
+    for _ in 0..2 {
+        let engine = Engine::builder().with(std::sync::Arc::clone(&others)).in_memory().unwrap();
+        others.0.lock().unwrap().push(engine);
+    }
+    let first = others.0.lock().unwrap()[0].clone();
+    let circle = here::durable("a").on(&first).run().unwrap_err();
+    assert_eq!(circle.to_string(), "workflow \"b\" would wait for itself: \"b\" -> \"a\" -> \"b\"");
+    assert_eq!(namesake::durable("same").on(&first).run().unwrap(), 3);
+    others.0.lock().unwrap().clear();
+}

@@ -234,3 +234,50 @@ fn a_panic_that_escapes_is_dropped_and_its_step_runs_again() {
     assert_eq!(trusting::run_durable("a").unwrap(), 1);
     assert_eq!(log.lines().len(), 2);
 }
+/// A failure whose `Serialize` panics.
+#[derive(Debug, serde::Deserialize)]
+struct Grenade;
+
+impl serde::Serialize for Grenade {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("no pin")
+    }
+}
+
+#[step]
+fn explosive() -> Grenade {
+    Log::note("explosive");
+    Grenade
+}
+
+#[step(retries = 2, backoff = "1ms", retry_if = undecided)]
+fn undecidable() -> Result<u32, StepFailed> {
+    Log::note("undecidable");
+    Err(StepFailed::new(durable::FailureKind::Timeout, "undecidable", "no", 1))
+}
+
+fn undecided(_: &StepFailed) -> bool {
+    panic!("cannot tell")
+}
+
+#[workflow]
+fn touchy() -> String {
+    let first = catch_unwind(explosive).err().unwrap();
+    let first = first.downcast::<String>().unwrap();
+    let second = undecidable().unwrap_err();
+    after();
+    assert!(!Switches::is_set("stop"));
+    format!("{first}; {second}")
+}
+
+#[test]
+fn a_panic_of_what_belongs_to_a_step_is_recorded_as_its_failure() {
+    let (engine, log, switches) = engine();
+    switches.set("stop");
+    touchy::durable("x").on(&engine).run().unwrap_err();
+    switches.clear();
+    let said = touchy::durable("x").on(&engine).run().unwrap();
+    assert!(said.contains("no pin") && said.contains("cannot tell"), "{said}");
+    assert_eq!(log.lines(), ["explosive", "undecidable", "after"]);
+    assert_eq!(keys(&engine, "x"), ["explosive_0", "undecidable_1", "after_2"]);
+}

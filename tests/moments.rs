@@ -193,3 +193,84 @@ fn a_missing_resource_ends_the_run_with_its_type_and_records_nothing() {
     assert!(keys(&engine, "x").is_empty());
     assert!(durable::try_resource::<Arc<u8>>().is_err());
 }
+#[step]
+fn key(name: &str) {
+    Log::note(format!("{name} {}", durable::idempotency_key()));
+}
+
+#[step]
+async fn key_async(name: &str) {
+    smol::future::yield_now().await;
+    Log::note(format!("{name} {}", durable::idempotency_key()));
+}
+
+#[step(retries = 1, backoff = "1ms")]
+fn outer() -> Result<(), String> {
+    key("own");
+    key("again");
+    durable::join(|| key("left"), || key("right"));
+    smol::block_on(async {
+        key_async("async").await;
+        durable::join!(key_async("a"), key_async("b"));
+    });
+    Log::note(format!("outer {}", durable::idempotency_key()));
+    Err("again".into())
+}
+
+#[step(retries = 1, backoff = "1ms")]
+async fn outer_async() -> Result<(), String> {
+    key_async("own").await;
+    key_async("again").await;
+    Err("again".into())
+}
+
+struct KeyWhenDropped;
+
+impl Drop for KeyWhenDropped {
+    fn drop(&mut self) {
+        key("dropped");
+    }
+}
+
+#[workflow]
+fn keyed_calls() -> u32 {
+    outer().unwrap_or_default();
+    smol::block_on(outer_async()).unwrap_or_default();
+    _ = std::panic::catch_unwind(|| {
+        let _drops = (KeyWhenDropped, KeyWhenDropped);
+        panic!("unwinds");
+    });
+    1
+}
+
+/// Bug: all steps that a step called had its idempotency key, so a service would have dropped the second one's
+/// request as a repeat. Cause: the key was the outer step's. Fix: calls in a step are numbered below its key.
+#[test]
+fn each_step_that_a_step_calls_has_an_idempotency_key_of_its_own() {
+    let (engine, log, _, _) = with_clock();
+    keyed_calls::durable("x").on(&engine).run().unwrap();
+    let lines = log.lines();
+    let (first, rest) = lines.split_at(8);
+    let (second, rest) = rest.split_at(8);
+    let sorted = |lines: &[String]| {
+        let mut lines = lines.to_vec();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(first), sorted(second), "the same in each attempt");
+    assert_eq!((&rest[..2], &rest[2..4]), (&rest[2..4], &rest[..2]));
+    let keys: HashSet<_> =
+        first.iter().chain(&rest[..2]).chain(&rest[4..]).map(|line| line.split_once(' ')).collect();
+    assert_eq!(keys.len(), 8 + 2 + 2, "{lines:#?}");
+    let key_of = |name: &str| {
+        let line = first.iter().find_map(|line| line.strip_prefix(&format!("{name} "))).unwrap();
+        line.split_once('-').unwrap().1.to_owned()
+    };
+    assert_eq!(key_of("outer"), "outer_0");
+    assert_eq!((key_of("own"), key_of("again")), ("outer_0/key_0".into(), "outer_0/key_1".into()));
+    assert_eq!((key_of("left"), key_of("right")), ("outer_0/2.0/key_0".into(), "outer_0/2.1/key_0".into()));
+    assert_eq!(
+        (key_of("async"), key_of("b")),
+        ("outer_0/key_async_3".into(), "outer_0/4.1/key_async_0".into())
+    );
+}

@@ -7,14 +7,10 @@ use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Waker;
 use std::thread;
-use std::time::Duration;
 
 use durable::store::RunStatus;
-use durable::{Clock, Engine, Error, SystemClock, Timestamp, step, workflow};
+use durable::{Engine, Error, TestClock, step, workflow};
 
 const ROLE: &str = "DURABLE_TEST_ROLE";
 const FOLDER: &str = "DURABLE_TEST_FOLDER";
@@ -115,37 +111,11 @@ impl Drop for Actor {
     }
 }
 
-/// Counts how often somebody waited, and waits no time.
-#[derive(Clone, Default)]
-struct Waits(Arc<AtomicUsize>);
-
-impl Waits {
-    /// Blocks until somebody has waited `more` times from now on.
-    fn see(&self, more: usize) {
-        let until = self.0.load(Ordering::SeqCst) + more;
-        while self.0.load(Ordering::SeqCst) < until {
-            thread::yield_now();
-        }
-    }
-}
-
-impl Clock for Waits {
-    fn now(&self) -> Timestamp {
-        SystemClock::default().now()
-    }
-
-    fn elapsed(&self) -> Duration {
-        SystemClock::default().elapsed()
-    }
-
-    fn pause(&self, _time: Duration) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+/// Blocks until somebody has waited `more` times from now on. The clock waits no time.
+fn see(clock: &TestClock, more: usize) {
+    let until = clock.waits().len() + more;
+    while clock.waits().len() < until {
         thread::yield_now();
-    }
-
-    fn wake_after(&self, _time: Duration, waker: Waker) -> durable::Alarm {
-        waker.wake();
-        durable::Alarm::rung()
     }
 }
 
@@ -173,8 +143,8 @@ fn two_steps(id: String) -> u32 {
     second(&id)
 }
 
-fn engine(place: &Place, waits: &Waits) -> Engine {
-    Engine::builder().with(place.clone()).clock(waits.clone()).open(place.database()).unwrap()
+fn engine(place: &Place, clock: &TestClock) -> Engine {
+    Engine::builder().with(place.clone()).clock(clock.clone()).open(place.database()).unwrap()
 }
 
 fn run(engine: &Engine, id: &str) -> u32 {
@@ -189,11 +159,11 @@ fn hold(place: &Place) {
 
 /// Runs "a" too, while another process has it.
 fn wait_for_a(place: &Place) {
-    let waits = Waits::default();
-    let engine = engine(place, &waits);
+    let clock = TestClock::default();
+    let engine = engine(place, &clock);
     thread::scope(|scope| {
         let result = scope.spawn(|| run(&engine, "a"));
-        waits.see(10);
+        see(&clock, 10);
         say("waiting");
         assert_eq!(result.join().unwrap(), 7);
         say("done");
@@ -221,14 +191,14 @@ fn a_run_is_left_to_its_owner_while_that_lives_and_taken_up_once_when_it_is_dead
     holder.wait_for("in the step");
     let mut other = Actor::start(TEST, "wait", folder.path());
     other.wait_for("waiting");
-    let waits = Waits::default();
-    let engine = engine(&place, &waits);
+    let clock = TestClock::default();
+    let engine = engine(&place, &clock);
     thread::scope(|scope| {
         let result = scope.spawn(|| run(&engine, "a"));
-        waits.see(10);
+        see(&clock, 10);
         check_live(&engine);
         holder.stop();
-        waits.see(10);
+        see(&clock, 10);
         check_live(&engine);
         assert_eq!(place.effects(), ["first of a", "second of a"], "nobody ran a step beside the owner");
         holder.kill();
@@ -255,11 +225,11 @@ fn an_owner_that_goes_on_after_it_was_stopped_still_owns_its_run() {
     let mut holder = Actor::start(test, "hold", folder.path());
     holder.wait_for("in the step");
     holder.stop();
-    check_live(&engine(&place, &Waits::default()));
+    check_live(&engine(&place, &TestClock::default()));
     holder.signal("-CONT");
     holder.tell();
     holder.wait_for("done");
-    assert_eq!(run(&engine(&place, &Waits::default()), "a"), 7);
+    assert_eq!(run(&engine(&place, &TestClock::default()), "a"), 7);
     assert_eq!(place.effects(), ["first of a", "second of a"]);
 }
 
@@ -296,6 +266,6 @@ fn processes_that_race_over_the_same_ids_execute_each_step_once() {
         ids().flat_map(|id| [format!("first of {id}"), format!("second of {id}")]).collect();
     once.sort();
     assert_eq!(effects, once);
-    let engine = engine(&place, &Waits::default());
+    let engine = engine(&place, &TestClock::default());
     assert!(engine.runs().all(|run| run.unwrap().status == RunStatus::Completed));
 }

@@ -18,7 +18,7 @@ use support::{Log, Switches, engine, keys};
 fn ends<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, ended) = mpsc::channel();
     thread::spawn(move || done.send(run()));
-    ended.recv_timeout(Duration::from_secs(5)).expect("the run hangs")
+    ended.recv_timeout(Duration::from_mins(1)).expect("the run hangs")
 }
 
 #[step]

@@ -353,3 +353,49 @@ fn no_step_begins_after_a_fault() {
     }
     assert!(log.lines().is_empty(), "{:?}", log.lines());
 }
+/// Whether the step `slow` ends in time, as a timeout would tell; it does not.
+async fn in_time() -> bool {
+    let mut slow = Box::pin(pending_first("slow"));
+    smol::future::poll_once(&mut slow).await.is_some()
+}
+
+#[workflow]
+async fn decides_by_time() -> bool {
+    in_time().await
+}
+
+#[workflow]
+async fn drops_last(place: u32) -> bool {
+    match place {
+        0 => in_time().await,
+        1 => durable::join!(in_time()).0,
+        2 => durable::future::join_all([in_time()]).await[0],
+        3 => decides_by_time().await,
+        4 => durable::join(|| smol::block_on(in_time()), || false).0,
+        _ => durable::scope(|_| smol::block_on(in_time())),
+    }
+}
+
+#[workflow]
+fn drops_last_on_a_thread() -> bool {
+    smol::block_on(in_time())
+}
+
+/// Bug: a step that a timeout dropped as the last one of its branch went unnoticed, and what the workflow made
+/// of that was recorded. Cause: a dropped step was noticed by the next one alone. Fix: the end of a branch, a
+/// child or a body looks too.
+#[test]
+fn an_operation_that_was_dropped_as_the_last_one_is_refused() {
+    let (engine, _, _) = engine();
+    let ends = (0..6).map(|place| {
+        let id = format!("place {place}");
+        smol::block_on(drops_last::durable(id, place).on(&engine).run())
+    });
+    for (place, ended) in ends.chain([drops_last_on_a_thread::durable("x").on(&engine).run()]).enumerate() {
+        let Err(RunError::Engine(Error::Unstructured(left))) = ended else { panic!("{place}: {ended:?}") };
+        assert_eq!(left.how, Overlap::Left, "{place}");
+        let text = left.to_string();
+        assert!(text.contains("step `pending_first` (tests/structure.rs:"), "{text}");
+        assert!(text.contains("had not ended when the branch of "), "{text}");
+    }
+}

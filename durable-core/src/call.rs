@@ -56,9 +56,33 @@ impl Call {
                 Some(inner) if !self.is_around(inner) => {
                     Err(self.diverges(inner, construct_around(inner), self.moved()))
                 }
-                _ => Ok(None),
+                _ => match self.later() {
+                    Some(later) => {
+                        let missing = Difference::Missing { later: later.key() };
+                        Err(self.diverges(later, recorded_operation(later), missing))
+                    }
+                    None => Ok(None),
+                },
             },
         }
+    }
+
+    /// The first operation recorded after this position, which the run came to once this one had ended. None
+    /// for a child: its row is missing where a panic passed through it and was caught.
+    fn later(&self) -> Option<&StepRecord> {
+        let (history, mut path) = (&self.run().history, self.ticket.position.path());
+        let mut scope = (self.kind != Kind::Child).then_some(&self.ticket.scope);
+        while let Some(branch) = scope {
+            if let Some(later) = history.first_after(path) {
+                return Some(later);
+            }
+            if branch.is_optional() && !history.has_below(branch.path()) {
+                return None;
+            }
+            path = &path[..branch.path().len().saturating_sub(1)];
+            scope = branch.parent();
+        }
+        None
     }
 
     /// Whether `inner`, recorded below this position, can have been recorded by this operation.

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -13,6 +14,7 @@ use crate::error::Error;
 use crate::fork::{Fork, Panic};
 use crate::key::Site;
 use crate::run::{Ambient, Run};
+use crate::scope::MAP;
 
 /// One branch: its future, and the context that each of its polls runs in.
 pub struct Branch<F: Future> {
@@ -29,6 +31,27 @@ enum State<F: Future> {
 impl<F: Future> Branch<F> {
     fn new(inside: Ambient, future: F) -> Self {
         Self { inside, state: State::Running(Box::pin(future)) }
+    }
+
+    /// The branch whose future `start` makes within it; a panic there is the branch's.
+    fn start(inside: Ambient, start: impl FnOnce() -> F) -> Self {
+        let started = {
+            let _inside = inside.clone().enter();
+            catch_unwind(AssertUnwindSafe(start))
+        };
+        let state = match started {
+            Ok(future) => State::Running(Box::pin(future)),
+            Err(panic) => State::Ended(Err(panic)),
+        };
+        Self { inside, state }
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(self.state, State::Running(_))
+    }
+
+    fn has_panicked(&self) -> bool {
+        matches!(self.state, State::Ended(Err(_)))
     }
 
     /// Polls the branch if it is running; whether it has ended.
@@ -110,7 +133,7 @@ where
     T: Future,
 {
     let items: VecDeque<_> = items.into_iter().collect();
-    Map { many: Many::new("map", Location::caller(), limit.max(1)), queue: items, f }
+    Map { many: Many::new(MAP, Location::caller(), limit.max(1)), queue: items, f }
 }
 
 /// The future of [`join_all`].
@@ -156,7 +179,7 @@ struct Many<T: Future> {
     site: Site,
     limit: usize,
     fork: Option<Fork>,
-    branches: Vec<Branch<T>>,
+    branches: Vec<(Branch<T>, Arc<Woken>)>,
     ready: Arc<Ready>,
     running: usize,
     panicked: bool,
@@ -185,8 +208,11 @@ impl<T: Future> Many<T> {
     ) -> Poll<Vec<T::Output>> {
         let fork = match begun(&mut self.fork, self.name, self.site) {
             Ok(fork) => fork,
-            Err((run, fault)) => return run.suspend(fault),
+            Err((run, fault)) => return run.suspend(cx, fault),
         };
+        if let Some((run, fault)) = fork.fault() {
+            return run.suspend(cx, fault);
+        }
         // Those that are woken from now on have their turn at the next poll: a branch that wakes itself must
         // let others go on.
         let mut due = self.ready.take(cx.waker());
@@ -195,31 +221,29 @@ impl<T: Future> Many<T> {
                 let Some(item) = next() else { break };
                 let index = self.branches.len();
                 let inside = fork.branch(u32::try_from(index).unwrap_or(u32::MAX));
-                let future = {
-                    let _inside = inside.clone().enter();
-                    start(item)
-                };
-                self.branches.push(Branch::new(inside, future));
-                self.running += 1;
+                let branch = Branch::start(inside, || start(item));
+                self.running += usize::from(branch.is_running());
+                self.panicked |= branch.has_panicked();
+                self.branches.push((branch, Woken::new(index, &self.ready)));
                 due.push_back(index);
             }
             let Some(index) = due.pop_front() else { break };
-            let branch = &mut self.branches[index];
-            let waker = Waker::from(Arc::new(Woken { index, ready: Arc::clone(&self.ready) }));
-            if matches!(branch.state, State::Running(_)) && branch.poll(&mut Context::from_waker(&waker)) {
+            let (branch, woken) = &mut self.branches[index];
+            woken.is_queued.store(false, Ordering::Relaxed);
+            let waker = Waker::from(Arc::clone(woken));
+            if branch.is_running() && branch.poll(&mut Context::from_waker(&waker)) {
                 self.running -= 1;
-                self.panicked |= matches!(branch.state, State::Ended(Err(_)));
+                self.panicked |= branch.has_panicked();
             }
             if let Some((run, fault)) = fork.fault() {
-                return run.suspend(fault);
+                return run.suspend(cx, fault);
             }
         }
         if self.running > 0 {
             return Poll::Pending;
         }
-        end(&mut self.fork);
-        let outputs = std::mem::take(&mut self.branches).into_iter().filter_map(Branch::output);
-        Poll::Ready(outputs.collect::<Result<_, _>>().unwrap_or_else(|panic| resume_unwind(panic)))
+        let branches = std::mem::take(&mut self.branches).into_iter();
+        end(cx, &mut self.fork, branches.filter_map(|(branch, _)| branch.output()).collect())
     }
 }
 
@@ -244,10 +268,20 @@ impl Ready {
 struct Woken {
     index: usize,
     ready: Arc<Ready>,
+    is_queued: AtomicBool,
+}
+
+impl Woken {
+    fn new(index: usize, ready: &Arc<Ready>) -> Arc<Self> {
+        Arc::new(Self { index, ready: Arc::clone(ready), is_queued: AtomicBool::new(false) })
+    }
 }
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
+        if self.is_queued.swap(true, Ordering::AcqRel) {
+            return;
+        }
         let waker = {
             let mut state = self.ready.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.0.push_back(self.index);
@@ -271,10 +305,18 @@ fn begun<'f>(
     }
 }
 
-fn end(fork: &mut Option<Fork>) {
-    if let Some(fork) = fork.take() {
+/// Ends the construct, all of whose branches have ended: with the panic of the lowest, or with what they
+/// returned.
+fn end<R>(cx: &mut Context<'_>, begun: &mut Option<Fork>, outputs: Result<R, Panic>) -> Poll<R> {
+    if outputs.is_ok()
+        && let Some(Err((run, fault))) = begun.as_ref().map(Fork::check_ended)
+    {
+        return run.suspend(cx, fault);
+    }
+    if let Some(fork) = begun.take() {
         fork.end();
     }
+    Poll::Ready(outputs.unwrap_or_else(|panic| resume_unwind(panic)))
 }
 
 /// The future of `durable::join!`: a tuple of futures, each a branch.
@@ -300,21 +342,20 @@ impl<B: Tuple> Future for Join<B> {
         let Self { site, fork, futures, branches } = self.get_mut();
         let begun = match begun(fork, "join!", *site) {
             Ok(fork) => fork,
-            Err((run, fault)) => return run.suspend(fault),
+            Err((run, fault)) => return run.suspend(cx, fault),
         };
         if let Some(futures) = futures.take() {
             *branches = Some(futures.start(begun));
         }
         let all_ended = branches.as_mut().is_none_or(|branches| B::poll(branches, cx));
         if let Some((run, fault)) = begun.fault() {
-            return run.suspend(fault);
+            return run.suspend(cx, fault);
         }
         if !all_ended {
             return Poll::Pending;
         }
-        end(fork);
         match branches.take().and_then(B::outputs) {
-            Some(outputs) => Poll::Ready(outputs.unwrap_or_else(|panic| resume_unwind(panic))),
+            Some(outputs) => end(cx, fork, outputs),
             None => Poll::Pending,
         }
     }

@@ -12,20 +12,15 @@ use crate::key::WorkflowId;
 use crate::signal::Signal;
 use crate::store::commit::Commits;
 use crate::store::{OwnerId, StepReader, StepStore, StoreError};
+use crate::waits::{Node, Waiting};
 
 pub(crate) struct Core {
     pub(crate) commits: Commits,
     pub(crate) owner: OwnerId,
     reader: Mutex<Box<dyn StepReader>>,
-    live: Mutex<Live>,
+    /// The runs that live in this process.
+    live: Mutex<HashMap<WorkflowId, Arc<Signal>>>,
     opened_by: u32,
-}
-
-/// The runs that live in this process, and which run waits for which.
-#[derive(Default)]
-struct Live {
-    runs: HashMap<WorkflowId, Arc<Signal>>,
-    waits: Vec<(WorkflowId, WorkflowId)>,
 }
 
 /// What one engine was built with.
@@ -45,12 +40,6 @@ pub(crate) struct Settings {
 pub(crate) struct Reservation {
     core: Arc<Core>,
     id: WorkflowId,
-}
-
-/// That a run waits for another; dropped, it does no more.
-pub(crate) struct Waiting {
-    core: Arc<Core>,
-    edge: Option<(WorkflowId, WorkflowId)>,
 }
 
 impl Core {
@@ -84,65 +73,40 @@ impl Core {
     /// Reserves `id` for this caller, or tells whom to wait for.
     pub(crate) fn reserve(self: &Arc<Self>, id: &WorkflowId) -> Result<Reservation, Arc<Signal>> {
         let mut live = self.live();
-        if let Some(signal) = live.runs.get(id) {
+        if let Some(signal) = live.get(id) {
             return Err(Arc::clone(signal));
         }
-        live.runs.insert(id.clone(), Arc::default());
+        live.insert(id.clone(), Arc::default());
         Ok(Reservation { core: Arc::clone(self), id: id.clone() })
     }
 
-    /// Notes that `waiter` cannot go on before `target` ends, unless `target` already waits for `waiter`.
+    /// Notes that `waiter` cannot go on before run `target` of this store ends, unless that waits for `waiter`
+    /// already.
     pub(crate) fn wait(
-        self: &Arc<Self>,
-        waiter: Option<&WorkflowId>,
+        &self,
+        waiter: Option<(&Self, &WorkflowId)>,
         target: &WorkflowId,
     ) -> Result<Waiting, Error> {
-        let Some(waiter) = waiter else { return Ok(Waiting { core: Arc::clone(self), edge: None }) };
-        let mut live = self.live();
-        if let Some(mut chain) = live.chain(target, waiter) {
-            chain.insert(0, waiter.clone());
-            return Err(Error::WaitsForItself { workflow: waiter.clone(), chain });
-        }
-        let edge = (waiter.clone(), target.clone());
-        live.waits.push(edge.clone());
-        Ok(Waiting { core: Arc::clone(self), edge: Some(edge) })
+        let Some((core, waiter)) = waiter else { return Ok(Waiting::of_nobody()) };
+        Waiting::begin(core.node(waiter), self.node(target))
+            .map_err(|chain| Error::WaitsForItself { workflow: waiter.clone(), chain })
     }
 
-    fn live(&self) -> MutexGuard<'_, Live> {
+    /// A store is known by the place of its core, which stays as long as a run of it waits.
+    fn node(&self, id: &WorkflowId) -> Node {
+        (std::ptr::from_ref(self).addr(), id.clone())
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<WorkflowId, Arc<Signal>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Live {
-    /// How `from` waits for `to`, from the one to the other, if it does. The table has no circle, so this
-    /// ends.
-    fn chain(&self, from: &WorkflowId, to: &WorkflowId) -> Option<Vec<WorkflowId>> {
-        if from == to {
-            return Some(vec![to.clone()]);
-        }
-        self.waits.iter().filter(|(waiter, _)| waiter == from).find_map(|(_, next)| {
-            let mut rest = self.chain(next, to)?;
-            rest.insert(0, from.clone());
-            Some(rest)
-        })
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let signal = self.core.live().runs.remove(&self.id);
+        let signal = self.core.live().remove(&self.id);
         if let Some(signal) = signal {
             signal.give();
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let Some(edge) = self.edge.take() else { return };
-        let mut live = self.core.live();
-        if let Some(i) = live.waits.iter().position(|other| *other == edge) {
-            live.waits.swap_remove(i);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Pause, Timestamp};
-use crate::core::{Core, Reservation, Waiting};
+use crate::core::{Core, Reservation};
 use crate::draw;
 use crate::engine::Engine;
 use crate::error::{Error, InputMismatch};
@@ -20,6 +20,7 @@ use crate::store::{
     StoreError,
 };
 use crate::trace;
+use crate::waits::Waiting;
 
 /// How often a run that another process executes is looked at.
 const POLL_EVERY: Duration = Duration::from_millis(20);
@@ -63,18 +64,19 @@ pub(crate) enum Wait {
 }
 
 impl Wait {
-    pub(crate) fn block(self, engine: &Engine) {
-        match self {
-            Self::Signal(signal, _waiting) => signal.wait(),
-            Self::Poll(_waiting) => engine.settings.clock.pause(POLL_EVERY),
+    /// Ready when it is time to look again; a fault once the run that asks, `parent`, is stopped.
+    pub(crate) async fn over(self, engine: &Engine, parent: Option<&Arc<Run>>) -> Result<(), Error> {
+        let wait = async {
+            match self {
+                Self::Signal(signal, _waiting) => Given::new(signal).await,
+                Self::Poll(_waiting) => Pause::new(Arc::clone(&engine.settings.clock), POLL_EVERY).await,
+            }
+        };
+        if let Some(run) = parent {
+            return run.unless_stopped(wait).await;
         }
-    }
-
-    pub(crate) async fn ready(self, engine: &Engine) {
-        match self {
-            Self::Signal(signal, _waiting) => Given(signal).await,
-            Self::Poll(_waiting) => Pause::new(Arc::clone(&engine.settings.clock), POLL_EVERY).await,
-        }
+        wait.await;
+        Ok(())
     }
 }
 
@@ -116,7 +118,7 @@ impl Request<'_> {
         if std::thread::panicking() {
             return Err(Error::Unwinding { workflow: self.id.clone() });
         }
-        let waiting = core.wait(self.parent.map(|run| &run.id), self.id)?;
+        let waiting = core.wait(self.parent.map(|run| (&*run.core, &run.id)), self.id)?;
         let reservation = match core.reserve(self.id) {
             Ok(reservation) => reservation,
             Err(signal) => return Ok(Admission::Wait(Wait::Signal(signal, waiting))),

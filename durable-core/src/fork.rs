@@ -11,10 +11,7 @@ use crate::error::{Difference, Error};
 use crate::key::Site;
 use crate::memo::is_unwinding;
 use crate::run::{Ambient, Run};
-use crate::scope::{Scope, Ticket, What};
-
-/// The word for a parallel construct in errors.
-const CONSTRUCT: &str = "construct";
+use crate::scope::{CONSTRUCT, Scope, Ticket, What};
 
 /// A panic on its way through a construct.
 pub(crate) type Panic = Box<dyn Any + Send>;
@@ -34,7 +31,10 @@ struct Numbered {
 impl Fork {
     /// Begins the construct `name`. Outside the body of a workflow its branches are plain.
     pub(crate) fn begin(name: &'static str, site: Site) -> Result<Self, (Arc<Run>, Error)> {
-        let ambient = Ambient::current();
+        let ambient = match Ambient::current() {
+            Ambient::InStep(step) => Ambient::InStep(step.construct()),
+            ambient => ambient,
+        };
         let scope = match &ambient {
             Ambient::Inside(scope) if !is_unwinding(&scope.run) => Arc::clone(scope),
             _ => return Ok(Self { ambient, numbered: None }),
@@ -57,7 +57,12 @@ impl Fork {
 
     /// What branch `index` runs in.
     pub(crate) fn branch(&self, index: u32) -> Ambient {
-        let Some(Numbered { ticket, branches }) = &self.numbered else { return self.ambient.clone() };
+        let Some(Numbered { ticket, branches }) = &self.numbered else {
+            return match &self.ambient {
+                Ambient::InStep(construct) => Ambient::InStep(construct.branch(index)),
+                ambient => ambient.clone(),
+            };
+        };
         let scope = ticket.branch(index);
         branches.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&scope));
         Ambient::Inside(scope)
@@ -72,6 +77,14 @@ impl Fork {
     pub(crate) fn fault(&self) -> Option<(Arc<Run>, Error)> {
         let run = self.run()?;
         run.fault().map(|fault| (Arc::clone(run), fault.clone()))
+    }
+
+    /// That no operation was left in the branches, which have ended without a panic.
+    pub(crate) fn check_ended(&self) -> Result<(), (Arc<Run>, Error)> {
+        let Some(Numbered { ticket, branches }) = &self.numbered else { return Ok(()) };
+        let branches = branches.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = branches.iter().try_for_each(|scope| scope.check_ended(&ticket.what));
+        ended.map_err(|fault| (Arc::clone(&ticket.scope.run), fault))
     }
 
     /// All branches have ended: the construct ends at the time of the last thing recorded in them.

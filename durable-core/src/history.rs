@@ -44,6 +44,24 @@ impl History {
         self.entries.get(after).map(|entry| &entry.step).filter(|step| step.position.is_below(position))
     }
 
+    /// The first step recorded after the position with this path, in its scope or below that.
+    pub(crate) fn first_after(&self, path: &[u32]) -> Option<&StepRecord> {
+        let (number, scope) = path.split_last()?;
+        let is_before = |other: &[u32]| match other.get(..scope.len()) {
+            Some(outer) if outer == scope => other.get(scope.len()).is_none_or(|other| other <= number),
+            _ => other < scope,
+        };
+        let after = self.entries.partition_point(|entry| is_before(entry.step.position.path()));
+        let step = &self.entries.get(after)?.step;
+        step.position.path().starts_with(scope).then_some(step)
+    }
+
+    /// Whether a step is recorded in the branch with this path.
+    pub(crate) fn has_below(&self, branch: &[u32]) -> bool {
+        let first = self.entries.partition_point(|entry| entry.step.position.path() < branch);
+        self.entries.get(first).is_some_and(|entry| entry.step.position.path().starts_with(branch))
+    }
+
     /// The operation `name` that is recorded nearest to `position` in the same scope, if it is recorded there
     /// at all.
     pub(crate) fn nearest(&self, name: &str, kind: Kind, position: &Position) -> Option<StepKey> {
@@ -187,6 +205,20 @@ mod tests {
         history.reach(&position("0"));
         history.reach(&position("2"));
         assert_eq!(history.unreached().iter().map(StepKey::as_str).collect::<Vec<_>>(), ["work_1"]);
+    }
+
+    #[test]
+    fn what_comes_after_a_position_stands_in_its_scope() {
+        let history = history(&[("1", Ok), ("2.0.0", Ok), ("2.0.3", Ok), ("2.1.0", Ok), ("4.0.7", Ok)]);
+        let after = |path: &[u32]| history.first_after(path).map(|step| step.position.to_string());
+        assert_eq!(after(&[0]).as_deref(), Some("1"));
+        assert_eq!(after(&[2]).as_deref(), Some("4.0.7"));
+        assert_eq!(after(&[2, 0, 0]).as_deref(), Some("2.0.3"));
+        assert_eq!(
+            (after(&[2, 0, 3]), after(&[2, 1, 0]), after(&[4]), after(&[5])),
+            (None, None, None, None)
+        );
+        assert!(history.has_below(&[2, 1]) && !history.has_below(&[2, 2]) && !history.has_below(&[3, 0]));
     }
 
     #[test]

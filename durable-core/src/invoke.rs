@@ -25,6 +25,7 @@ use crate::outcome::{
 use crate::registry::{AsyncWorkflow, SyncWorkflow, Workflow};
 use crate::run::{Ambient, Mode, Run, Stopped};
 use crate::scope::Scope;
+use crate::signal::{Given, block_on};
 use crate::store::{End, Kind, StepStatus};
 use crate::trace;
 
@@ -194,7 +195,7 @@ impl<W: SyncWorkflow> Prepared<W> {
     fn run(&self, parent: Option<&Arc<Run>>) -> Result<Finished<W::Returned>, Error> {
         loop {
             match self.admit(parent, Mode::Called)? {
-                Admission::Wait(wait) => wait.block(&self.engine),
+                Admission::Wait(wait) => block_on(wait.over(&self.engine, parent))?,
                 Admission::Ended(status, json) => return self.stored(status, json),
                 Admission::Run(held, input) => {
                     let (held, input) = self.decode(held, &input)?;
@@ -222,9 +223,16 @@ async fn run_async<W: AsyncWorkflow>(call: Invocation<W>) -> Outcome<W> {
 /// ends.
 async fn run_async_inside<W: AsyncWorkflow>(call: Invocation<W>, scope: Arc<Scope>) -> W::Returned {
     let mut recorded = pin!(run_recorded(call, &scope));
-    poll_fn(|cx| match ready!(recorded.as_mut().poll(cx)) {
-        Ok(returned) => Poll::Ready(returned),
-        Err(fault) => scope.run.suspend(fault),
+    let mut fault = None;
+    poll_fn(|cx| {
+        let fault = match &fault {
+            Some(fault) => Error::clone(fault),
+            None => match ready!(recorded.as_mut().poll(cx)) {
+                Ok(returned) => return Poll::Ready(returned),
+                Err(new) => fault.insert(new).clone(),
+            },
+        };
+        scope.run.suspend(cx, fault)
     })
     .await
 }
@@ -245,15 +253,14 @@ impl<W: AsyncWorkflow> Prepared<W> {
     async fn run_async(&self, parent: Option<&Arc<Run>>) -> Result<Finished<W::Returned>, Error> {
         loop {
             match self.admit(parent, Mode::Polled)? {
-                Admission::Wait(wait) => wait.ready(&self.engine).await,
+                Admission::Wait(wait) => wait.over(&self.engine, parent).await?,
                 Admission::Ended(status, json) => return self.stored(status, json),
                 Admission::Run(held, input) => {
                     // Held is declared before the body, so a dropped future drops the body first and then
                     // gives the run up.
                     let (held, input) = self.decode(held, &input)?;
                     let span = trace::run_span(W::SPEC.name, &self.id);
-                    let called =
-                        Root { run: Arc::clone(&held.run), span, body: Some(Box::pin(W::call(input))) }.await;
+                    let called = Root::new(&held.run, span, W::call(input)).await;
                     return close::<W>(held, called);
                 }
             }
@@ -365,18 +372,27 @@ fn close<W: Workflow>(
 struct Root<F> {
     run: Arc<Run>,
     span: trace::Span,
+    stopped: Given,
     body: Option<Pin<Box<F>>>,
+}
+
+impl<F> Root<F> {
+    fn new(run: &Arc<Run>, span: trace::Span, body: F) -> Self {
+        Self { run: Arc::clone(run), span, stopped: run.stopped(), body: Some(Box::pin(body)) }
+    }
 }
 
 impl<F: Future> Future for Root<F> {
     type Output = Result<F::Output, Panic>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { run, span, body } = &mut *self;
-        run.set_root(cx.waker());
+        let Self { run, span, stopped, body } = &mut *self;
         let Some(future) = body else { return Poll::Pending };
         let _entering = Ambient::Entering(Arc::clone(run)).enter();
-        let polled = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| future.as_mut().poll(cx))));
+        let polled = match Pin::new(stopped).poll(cx) {
+            Poll::Ready(()) => Ok(Poll::Pending),
+            Poll::Pending => catch_unwind(AssertUnwindSafe(|| span.in_scope(|| future.as_mut().poll(cx)))),
+        };
         if run.fault().is_some() {
             // What the user's values do when they are dropped can panic; the fault outranks it.
             run.abandon();

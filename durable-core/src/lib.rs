@@ -39,6 +39,7 @@ mod signal;
 mod sleep;
 pub mod store;
 mod trace;
+mod waits;
 
 pub use crate::clock::{Alarm, Clock, SystemClock, TestClock, Timestamp};
 #[cfg(feature = "sqlite")]

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use crate::args::Args;
 use crate::call::Call;
-use crate::error::Error;
+use crate::clock::Pause;
+use crate::error::{Error, kind_word};
 use crate::failed::{FailureKind, StepFailed};
 use crate::key::Site;
 use crate::outcome::{Codec, Settled, Tried, Undecodable, settle, settle_failed};
 use crate::retry::Retry;
 use crate::run::{Ambient, Run, StepContext, any_live, any_strict};
-use crate::scope::Scope;
+use crate::scope::{Scope, What};
+use crate::signal::block_on;
 use crate::store::{Kind, StepRecord};
 use crate::{draw, trace};
 
@@ -72,6 +74,11 @@ impl WorkflowSpec {
     pub const fn new(name: &'static str, site: Site, fingerprint: u64) -> Self {
         Self { name, site, fingerprint }
     }
+
+    /// The body of a run, as errors name it.
+    pub(crate) fn what(&self) -> What {
+        What { name: self.name, kind: kind_word(Kind::Workflow), site: self.site }
+    }
 }
 
 /// Calls a step: its recorded outcome, or its body.
@@ -82,7 +89,7 @@ pub fn step<C: Codec>(
     body: impl FnOnce() -> C::Returned,
 ) -> C::Returned {
     match place(spec) {
-        Place::Plain => body(),
+        Place::Plain(within) => plain(within, body),
         Place::Refused(failed) => refused(codec, failed),
         Place::Scope(scope) => {
             let mut body = Some(body);
@@ -102,7 +109,7 @@ pub fn step_retried<C: Codec>(
     mut body: impl FnMut() -> C::Returned,
 ) -> C::Returned {
     match place(spec) {
-        Place::Plain => body(),
+        Place::Plain(within) => plain(within, body),
         Place::Refused(failed) => refused(codec, failed),
         Place::Scope(scope) => memoized(&scope, spec, codec, args, &retry_if, &mut || Some(body())),
     }
@@ -118,8 +125,13 @@ pub fn workflow<C: Codec>(
 ) -> C::Returned {
     match Ambient::current() {
         Ambient::Entering(run) => {
-            let _inside = Ambient::Inside(Scope::root(run)).enter();
-            body()
+            let scope = Scope::root(run);
+            let returned = {
+                let _inside = Ambient::Inside(Arc::clone(&scope)).enter();
+                body()
+            };
+            scope.check_ended(&spec.what()).unwrap_or_else(|fault| scope.run.unwind(fault));
+            returned
         }
         Ambient::Inside(scope) if !is_unwinding(&scope.run) => match child(&scope, spec, codec, args, body) {
             Ok(conclusion) => conclusion.unfold(true),
@@ -131,8 +143,9 @@ pub fn workflow<C: Codec>(
 
 /// Where a step is called.
 pub(crate) enum Place {
-    /// Outside a run, inside another step, or while a panic unwinds: a plain call.
-    Plain,
+    /// Outside a run, inside another step, or while a panic unwinds: a plain call, in its own context where
+    /// a run is known.
+    Plain(Option<Ambient>),
     /// Outside a run, where that is an error.
     Refused(StepFailed),
     /// In the body of a workflow or in a branch of it.
@@ -141,9 +154,12 @@ pub(crate) enum Place {
 
 pub(crate) fn place(spec: &StepSpec) -> Place {
     match Ambient::current() {
-        Ambient::Inside(scope) if is_unwinding(&scope.run) => Place::Plain,
+        Ambient::Inside(scope) if is_unwinding(&scope.run) => {
+            Place::Plain(Some(Ambient::InStep(StepContext::unwinding(&scope.run, spec.name))))
+        }
         Ambient::Inside(scope) => Place::Scope(scope),
-        Ambient::InStep(_) | Ambient::Entering(_) => Place::Plain,
+        Ambient::InStep(step) => Place::Plain(Some(Ambient::InStep(step.call(spec.name)))),
+        Ambient::Entering(_) => Place::Plain(None),
         Ambient::Outside if spec.strict || any_strict() => {
             let message = format!(
                 "step `{}` ({}) is strict and was called where no run is known",
@@ -156,9 +172,14 @@ pub(crate) fn place(spec: &StepSpec) -> Place {
                 let message = "was called from a thread or task that no run knows, while runs are live: nothing is recorded";
                 trace::warn(None, &format!("step `{}` ({}) {message}", spec.name, spec.site));
             }
-            Place::Plain
+            Place::Plain(None)
         }
     }
+}
+
+fn plain<R>(within: Option<Ambient>, body: impl FnOnce() -> R) -> R {
+    let _within = within.map(Ambient::enter);
+    body()
 }
 
 /// Whether the current thread unwinds, so that an operation is a plain call. After a fault there is nothing
@@ -214,25 +235,35 @@ fn attempt_all<C: Codec>(
     loop {
         fault_or(call.run(), ())?;
         attempts += 1;
-        let ended = attempt(call, attempts, body)?;
-        match wait_before_retry(call, spec, codec, retry_if, &ended, attempts) {
-            Some(wait) => call.run().settings.clock.pause(wait),
+        let mut ended = attempt(call, attempts, body)?;
+        match wait_before_retry(call, spec, codec, retry_if, &mut ended, attempts) {
+            Some(wait) => {
+                let pause = Pause::new(Arc::clone(&call.run().settings.clock), wait);
+                block_on(call.run().unless_stopped(pause))?;
+            }
             None => return Ok((ended, attempts)),
         }
     }
 }
 
-/// How long to wait before the next attempt, if there is to be one.
+/// How long to wait before the next attempt, if there is to be one. A panic of `retry_if` is the step's
+/// failure.
 pub(crate) fn wait_before_retry<C: Codec>(
     call: &Call,
     spec: &StepSpec,
     codec: C,
     retry_if: &dyn Fn(&C::Returned) -> bool,
-    ended: &Result<C::Returned, StepFailed>,
+    ended: &mut Result<C::Returned, StepFailed>,
     attempts: u32,
 ) -> Option<Duration> {
     let again = match ended {
-        Ok(returned) => codec.is_failure(returned) && retry_if(returned),
+        Ok(returned) => {
+            let asked = catch_unwind(AssertUnwindSafe(|| codec.is_failure(returned) && retry_if(returned)));
+            asked.unwrap_or_else(|payload| {
+                *ended = Err(panicked(call, attempts, &message(&*payload)));
+                false
+            })
+        }
         Err(_) => true,
     };
     (again && attempts <= spec.retry.retries).then(|| {
@@ -248,7 +279,7 @@ fn attempt<R>(
     body: &mut dyn FnMut() -> Option<R>,
 ) -> Result<Result<R, StepFailed>, Error> {
     let caught = {
-        let _in_step = in_step(call).enter();
+        let _in_step = Ambient::InStep(StepContext::new(call.run(), &call.key)).enter();
         let span = trace::step_span(&call.run().id, call.ticket.what.name, &call.key, attempt, false);
         catch_unwind(AssertUnwindSafe(|| span.in_scope(body)))
     };
@@ -262,10 +293,6 @@ fn attempt<R>(
 /// A run that was stopped meanwhile records nothing more.
 pub(crate) fn fault_or<T>(run: &Run, value: T) -> Result<T, Error> {
     run.fault().map_or(Ok(value), |fault| Err(fault.clone()))
-}
-
-pub(crate) fn in_step(call: &Call) -> Ambient {
-    Ambient::InStep(Arc::new(StepContext { run: Arc::clone(call.run()), key: call.key.clone() }))
 }
 
 pub(crate) fn panicked(call: &Call, attempts: u32, message: &str) -> StepFailed {
@@ -298,7 +325,9 @@ fn child<C: Codec>(
         let _inside = Ambient::Inside(Arc::clone(&inner)).enter();
         body()
     };
-    conclude(call, codec, fault_or(&scope.run, Ok(returned))?, 1)
+    fault_or(&scope.run, ())?;
+    inner.check_ended(&call.ticket.what)?;
+    conclude(call, codec, Ok(returned), 1)
 }
 
 /// How an operation ends for its caller.
@@ -349,9 +378,16 @@ pub(crate) fn conclude<C: Codec>(
 ) -> Result<Conclusion<C::Returned>, Error> {
     let bytes_max = call.run().settings.payload_bytes_max;
     let tried = Tried { step: call.key.as_str(), attempts };
-    let settled = match ended {
-        Ok(returned) => settle(&codec, tried, returned, bytes_max)
-            .map(|Settled { encoded, returned }| Settled { encoded, returned: Ok(returned) }),
+    // What the user's serde does with the result is part of the step: it can panic too.
+    let settled = ended.and_then(|returned| {
+        let settle = || settle(&codec, tried, returned, bytes_max);
+        catch_unwind(AssertUnwindSafe(settle))
+            .map_err(|payload| panicked(&call, attempts, &message(&*payload)))
+    });
+    let settled = match settled {
+        Ok(settled) => {
+            settled.map(|Settled { encoded, returned }| Settled { encoded, returned: Ok(returned) })
+        }
         Err(failed) => settle_failed(&codec, failed, bytes_max),
     };
     let Settled { encoded, returned } = settled.map_err(|unstorable| call.unstorable(unstorable))?;

@@ -109,7 +109,10 @@ fn draw_one() -> u64 {
 /// A text that names this step of this run, for services that drop repeated requests: the same over attempts
 /// and resumes, another one for every other step, and another one after `Engine::reset`.
 ///
-/// Between steps it names the run; outside a run it is a new one at each call.
+/// A step that is called inside a step has a key of its own, by its number among the calls of the outer one:
+/// call them in the same order in every attempt, on threads by way of [`join`](crate::join) and its like.
+/// Between steps it names the run. Outside a run, and in a step that is called while a panic unwinds, it is a
+/// new one at each call.
 ///
 /// # Examples
 /// ```
@@ -117,7 +120,7 @@ fn draw_one() -> u64 {
 /// ```
 pub fn idempotency_key() -> String {
     match Ambient::current() {
-        Ambient::InStep(step) => format!("{:016x}-{}", step.run.nonce, step.key),
+        Ambient::InStep(step) => format!("{:016x}-{}", step.run.nonce, step.path),
         Ambient::Inside(scope) => format!("{:016x}", scope.run.nonce),
         Ambient::Outside | Ambient::Entering(_) => format!("{:016x}-{:016x}", draw::fresh(), draw::fresh()),
     }

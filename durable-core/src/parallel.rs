@@ -12,12 +12,16 @@ use crate::error::Error;
 use crate::fork::{Fork, Panic};
 use crate::key::Site;
 use crate::run::{Ambient, Run};
+use crate::scope::MAP;
 use crate::trace;
 
 /// Runs `a` and `b` at once, `b` on a thread of its own, and returns what both return.
 ///
 /// In a workflow the construct takes one position and each closure is a branch with positions of its own:
 /// `a` has those below `<position>.0`, `b` those below `<position>.1`. Elsewhere it only runs them.
+///
+/// A step that failed as the last one of a branch counts as escaped if the workflow ends in an error with
+/// nothing recorded after the construct, even if the branch made something else of it: it runs again on resume.
 ///
 /// # Panics
 /// Once both have ended, with the panic of the first of them that panicked.
@@ -68,7 +72,7 @@ where
     I::Item: Send,
     R: Send,
 {
-    let fork = begin("map", Location::caller());
+    let fork = begin(MAP, Location::caller());
     let items: Vec<_> = items.into_iter().collect();
     let workers = limit.clamp(1, items.len().max(1));
     let results: Vec<_> = items.iter().map(|_| Mutex::new(None)).collect();
@@ -214,8 +218,12 @@ fn end<R>(fork: Fork, results: impl FnOnce() -> Result<R, Panic>) -> R {
     if let Some((run, fault)) = fork.fault() {
         run.unwind(fault);
     }
+    let results = results();
+    if results.is_ok() {
+        fork.check_ended().unwrap_or_else(|(run, fault)| run.unwind(fault));
+    }
     fork.end();
-    results().unwrap_or_else(|panic| resume_unwind(panic))
+    results.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Runs `f` as a branch on this thread.

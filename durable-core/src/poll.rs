@@ -20,12 +20,13 @@ use crate::error::Error;
 use crate::failed::{FailureKind, StepFailed};
 use crate::key::Site;
 use crate::memo::{
-    Conclusion, Place, StepSpec, conclude, fault_or, in_step, message, panicked, place, refused, replay,
+    Conclusion, Place, StepSpec, conclude, fault_or, message, panicked, place, refused, replay,
     wait_before_retry,
 };
 use crate::outcome::Codec;
-use crate::run::Run;
+use crate::run::{Ambient, Run, StepContext};
 use crate::scope::Scope;
+use crate::signal::Given;
 use crate::store::Kind;
 use crate::trace;
 
@@ -83,8 +84,11 @@ pin_project! {
     impl<C, P, M, F> PinnedDrop for StepFuture<C, P, M, F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
+            if let Some(call) = this.stage.call_mut() {
+                call.ticket.drop_in_flight();
+            }
             // What the body's locals do when they are dropped is part of the step, not of the workflow.
-            let _in_step = this.stage.call().map(|call| in_step(call).enter());
+            let _in_step = this.stage.within().map(Ambient::enter);
             this.body.set(None);
         }
     }
@@ -92,10 +96,17 @@ pin_project! {
 
 enum Stage {
     New,
-    Plain,
+    Plain(Option<Ambient>),
     Attempt(Box<Attempt>),
-    Waiting(Box<Attempt>, Pause),
+    Waiting(Box<Attempt>, Box<Rest>),
+    Stopped(Arc<Run>),
     Done,
+}
+
+/// The time between two attempts, which ends early when the run is stopped.
+struct Rest {
+    pause: Pause,
+    stopped: Given,
 }
 
 /// An attempt under way.
@@ -104,13 +115,23 @@ struct Attempt {
     number: u32,
     timeout: Option<Pause>,
     span: trace::Span,
+    within: Ambient,
 }
 
 impl Stage {
-    fn call(&self) -> Option<&Call> {
+    fn call_mut(&mut self) -> Option<&mut Call> {
         match self {
-            Self::Attempt(attempt) | Self::Waiting(attempt, _) => Some(&attempt.call),
-            Self::New | Self::Plain | Self::Done => None,
+            Self::Attempt(attempt) | Self::Waiting(attempt, _) => Some(&mut attempt.call),
+            Self::New | Self::Plain(_) | Self::Stopped(_) | Self::Done => None,
+        }
+    }
+
+    /// What the body is polled and dropped in.
+    fn within(&self) -> Option<Ambient> {
+        match self {
+            Self::Attempt(attempt) | Self::Waiting(attempt, _) => Some(attempt.within.clone()),
+            Self::Plain(within) => within.clone(),
+            Self::New | Self::Stopped(_) | Self::Done => None,
         }
     }
 }
@@ -132,8 +153,9 @@ where
                     None => {}
                     Some(ended) => break ended,
                 },
-                Stage::Plain => {
-                    *this.stage = Stage::Plain;
+                Stage::Plain(within) => {
+                    *this.stage = Stage::Plain(within.clone());
+                    let _within = within.map(Ambient::enter);
                     return this.body.as_pin_mut().map_or(Poll::Pending, |body| body.poll(cx));
                 }
                 Stage::Attempt(attempt) => match self.as_mut().attempt(attempt, cx) {
@@ -141,18 +163,34 @@ where
                     Poll::Ready(None) => {}
                     Poll::Pending => return Poll::Pending,
                 },
-                Stage::Waiting(mut attempt, mut pause) => {
-                    if Pin::new(&mut pause).poll(cx).is_pending() {
-                        *this.stage = Stage::Waiting(attempt, pause);
+                Stage::Waiting(mut attempt, mut rest) => {
+                    let run = attempt.call.run();
+                    let is_stopped = Pin::new(&mut rest.stopped).poll(cx).is_ready();
+                    if is_stopped && let Err(fault) = fault_or(run, ()) {
+                        break Ended::Fault(Arc::clone(run), fault);
+                    }
+                    if Pin::new(&mut rest.pause).poll(cx).is_pending() {
+                        *this.stage = Stage::Waiting(attempt, rest);
                         return Poll::Pending;
                     }
                     attempt.start(this.spec);
                     *this.stage = Stage::Attempt(attempt);
                 }
+                Stage::Stopped(run) => {
+                    *this.stage = Stage::Stopped(Arc::clone(&run));
+                    return run.suspend_again(cx);
+                }
                 Stage::Done => return Poll::Pending,
             }
         };
-        ended.into_poll()
+        match ended {
+            Ended::Returned(returned) => Poll::Ready(returned),
+            Ended::Concluded(conclusion, live) => Poll::Ready(conclusion.unfold(live)),
+            Ended::Fault(run, fault) => {
+                *self.project().stage = Stage::Stopped(Arc::clone(&run));
+                run.suspend(cx, fault)
+            }
+        }
     }
 }
 
@@ -176,11 +214,12 @@ where
         let scope = match place(this.spec) {
             Place::Scope(scope) => scope,
             Place::Refused(failed) => return Some(Ended::Returned(refused(*this.codec, failed))),
-            Place::Plain => {
+            Place::Plain(within) => {
                 if this.body.is_none() {
+                    let _within = within.clone().map(Ambient::enter);
                     this.body.set((this.make)());
                 }
-                *this.stage = Stage::Plain;
+                *this.stage = Stage::Plain(within);
                 return None;
             }
         };
@@ -211,7 +250,8 @@ where
         match polled {
             Poll::Ready(Ok(ended)) => Poll::Ready(self.settle(attempt, ended)),
             Poll::Ready(Err(fault)) => {
-                *self.project().stage = Stage::Attempt(attempt);
+                let _in_step = attempt.within.clone().enter();
+                self.project().body.set(None);
                 Poll::Ready(Some(Ended::Fault(run, fault)))
             }
             Poll::Pending => {
@@ -229,12 +269,12 @@ where
     ) -> Poll<Result<C::Returned, StepFailed>> {
         let mut this = self.project();
         if this.body.is_none() {
-            let _in_step = in_step(&attempt.call).enter();
+            let _in_step = attempt.within.clone().enter();
             this.body.set((this.make)());
         }
         let polled = attempt.poll(this.body.as_mut(), cx);
         if polled.is_ready() {
-            let _in_step = in_step(&attempt.call).enter();
+            let _in_step = attempt.within.clone().enter();
             this.body.set(None);
         }
         polled
@@ -244,15 +284,21 @@ where
     fn settle(
         self: Pin<&mut Self>,
         attempt: Box<Attempt>,
-        ended: Result<C::Returned, StepFailed>,
+        mut ended: Result<C::Returned, StepFailed>,
     ) -> Option<Ended<C::Returned>> {
         let this = self.project();
         let run = Arc::clone(attempt.call.run());
-        let wait =
-            wait_before_retry(&attempt.call, this.spec, *this.codec, this.retry_if, &ended, attempt.number);
+        let wait = wait_before_retry(
+            &attempt.call,
+            this.spec,
+            *this.codec,
+            this.retry_if,
+            &mut ended,
+            attempt.number,
+        );
         if let Some(wait) = wait {
             let pause = Pause::new(Arc::clone(&run.settings.clock), wait);
-            *this.stage = Stage::Waiting(attempt, pause);
+            *this.stage = Stage::Waiting(attempt, Box::new(Rest { pause, stopped: run.stopped() }));
             return None;
         }
         let Attempt { call, number, .. } = *attempt;
@@ -260,17 +306,6 @@ where
             Ok(conclusion) => Ended::Concluded(conclusion, true),
             Err(fault) => Ended::Fault(run, fault),
         })
-    }
-}
-
-impl<R> Ended<R> {
-    /// What the poll returns, or the panic or fault that it ends in.
-    fn into_poll(self) -> Poll<R> {
-        match self {
-            Self::Returned(returned) => Poll::Ready(returned),
-            Self::Concluded(conclusion, live) => Poll::Ready(conclusion.unfold(live)),
-            Self::Fault(run, fault) => run.suspend(fault),
-        }
     }
 }
 
@@ -297,12 +332,14 @@ fn open<C: Codec>(
 impl Attempt {
     fn new(call: Call) -> Self {
         let span = trace::current();
-        Self { call, number: 0, timeout: None, span }
+        let within = Ambient::InStep(StepContext::new(call.run(), &call.key));
+        Self { call, number: 0, timeout: None, span, within }
     }
 
     fn start(&mut self, spec: &StepSpec) {
         let run = self.call.run();
         self.number += 1;
+        self.within = Ambient::InStep(StepContext::new(run, &self.call.key));
         self.span = trace::step_span(&run.id, spec.name, &self.call.key, self.number, false);
         let clock = Arc::clone(&run.settings.clock);
         self.timeout = spec.timeout_ms.map(|ms| Pause::new(clock, Duration::from_millis(ms)));
@@ -318,7 +355,7 @@ impl Attempt {
             return Poll::Ready(Err(panicked(&self.call, self.number, "its body can run only once")));
         };
         let caught = {
-            let _in_step = in_step(&self.call).enter();
+            let _in_step = self.within.clone().enter();
             catch_unwind(AssertUnwindSafe(|| self.span.in_scope(|| body.poll(cx))))
         };
         match caught {

@@ -4,17 +4,21 @@
 //! Knows no positions.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::panic::resume_unwind;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Poll, Waker};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::core::{Core, Settings};
+use crate::draw;
 use crate::error::Error;
 use crate::history::History;
 use crate::key::{StepKey, WorkflowId};
 use crate::scope::Scope;
+use crate::signal::{Given, Signal};
 use crate::store::{Answer, Epoch, Op, Record, StepRecord};
 
 /// One execution of a workflow id.
@@ -31,15 +35,21 @@ pub(crate) struct Run {
     recorded: AtomicU32,
     fault: OnceLock<Error>,
     abandoned: AtomicBool,
-    root: Mutex<Option<Waker>>,
+    stopped: Arc<Signal>,
+    suspensions: AtomicU32,
 }
+
+/// So often the operations of a stopped run are polled again before they unwind: then no poll of the run can
+/// end, as an executor within it waits for them.
+const SUSPENSIONS_MAX: u32 = 100;
 
 /// How a run's body is driven, and so how it is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// By a call: a fault unwinds to the entry point.
     Called,
-    /// By polls: a fault leaves the operation pending, and the entry point drops the body after that poll.
+    /// By polls: a fault leaves the operation pending, and the entry point drops the body after that poll. An
+    /// executor within the poll gets an unwinding, as a call does.
     Polled,
 }
 
@@ -59,8 +69,6 @@ pub(crate) struct Stopped;
 impl Run {
     pub(crate) fn new(core: Arc<Core>, settings: Arc<Settings>, seat: Seat, mode: Mode) -> Arc<Self> {
         let Seat { id, epoch, nonce, seed, started, history } = seat;
-        let (recorded, fault, root) = (AtomicU32::new(0), OnceLock::new(), Mutex::default());
-        let abandoned = AtomicBool::new(false);
         LIVE.fetch_add(1, Ordering::Relaxed);
         STRICT.fetch_add(usize::from(settings.strict), Ordering::Relaxed);
         Arc::new(Self {
@@ -73,10 +81,11 @@ impl Run {
             started,
             history,
             mode,
-            recorded,
-            fault,
-            abandoned,
-            root,
+            recorded: AtomicU32::new(0),
+            fault: OnceLock::new(),
+            abandoned: AtomicBool::new(false),
+            stopped: Arc::default(),
+            suspensions: AtomicU32::new(0),
         })
     }
 
@@ -85,13 +94,25 @@ impl Run {
         self.fault.get()
     }
 
-    /// Stops the run; the first fault is the one that counts.
+    /// Stops the run; the first fault is the one that counts. Whoever waits within the run is woken.
     pub(crate) fn stop(&self, fault: Error) {
         _ = self.fault.set(fault);
-        let root = self.root.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(root) = root {
-            root.wake();
-        }
+        self.stopped.give();
+    }
+
+    /// Ready once the run is stopped.
+    pub(crate) fn stopped(&self) -> Given {
+        Given::new(Arc::clone(&self.stopped))
+    }
+
+    /// Waits for `future`, but not beyond the end of the run.
+    pub(crate) async fn unless_stopped<F: Future>(&self, future: F) -> Result<F::Output, Error> {
+        let (mut stopped, mut future) = (pin!(self.stopped()), pin!(future));
+        poll_fn(|cx| match (stopped.as_mut().poll(cx), self.fault()) {
+            (Poll::Ready(()), Some(fault)) => Poll::Ready(Err(fault.clone())),
+            _ => future.as_mut().poll(cx).map(Ok),
+        })
+        .await
     }
 
     /// The body is dropped before its end: what its values call then is no part of the run any more.
@@ -102,14 +123,6 @@ impl Run {
     /// Whether the body is being dropped before its end.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Relaxed)
-    }
-
-    /// Remembers whom to wake when the run is stopped from elsewhere.
-    pub(crate) fn set_root(&self, waker: &Waker) {
-        let mut root = self.root.lock().unwrap_or_else(PoisonError::into_inner);
-        if !root.as_ref().is_some_and(|root| root.will_wake(waker)) {
-            *root = Some(waker.clone());
-        }
     }
 
     /// Ends this call, and with it the run: unwinds to the entry point, through user code that cannot keep
@@ -132,12 +145,29 @@ impl Run {
     }
 
     /// Ends this operation, and with it the run: a polled run is dropped by its entry point after this poll.
-    pub(crate) fn suspend<T>(&self, fault: Error) -> Poll<T> {
+    /// Under an executor within that poll it would never end, so whoever polls the operation is woken, and it
+    /// unwinds when it is polled again and again.
+    pub(crate) fn suspend<T>(&self, cx: &mut Context<'_>, fault: Error) -> Poll<T> {
         if self.mode == Mode::Called {
             self.unwind(fault);
         }
+        let is_here = Ambient::current().run().is_some_and(|run| std::ptr::eq(Arc::as_ptr(run), self));
+        if is_here && self.suspensions.fetch_add(1, Ordering::Relaxed) >= SUSPENSIONS_MAX {
+            self.unwind(fault);
+        }
         self.stop(fault);
+        if is_here {
+            cx.waker().wake_by_ref();
+        }
         Poll::Pending
+    }
+
+    /// An operation that was suspended is polled again.
+    pub(crate) fn suspend_again<T>(&self, cx: &mut Context<'_>) -> Poll<T> {
+        match self.fault() {
+            Some(fault) => self.suspend(cx, fault.clone()),
+            None => Poll::Pending,
+        }
     }
 
     /// Records an outcome. After an error nothing more of this run is recorded.
@@ -206,10 +236,44 @@ pub(crate) enum Ambient {
     InStep(Arc<StepContext>),
 }
 
-/// The step that is running.
+/// The step that is running, or a part of it: what it calls is plain, and yet no two effects have one name.
 pub(crate) struct StepContext {
     pub(crate) run: Arc<Run>,
-    pub(crate) key: StepKey,
+    /// The key of the step, and below it `/<name>_<n>` for call `n` in it and `/<n>.<i>` for branch `i` of
+    /// call `n`.
+    pub(crate) path: String,
+    calls: AtomicU32,
+}
+
+impl StepContext {
+    /// An attempt of the step with this key.
+    pub(crate) fn new(run: &Arc<Run>, key: &StepKey) -> Arc<Self> {
+        Self::at(run, key.to_string())
+    }
+
+    /// A call of step `name` while a panic unwinds, which no position could name.
+    pub(crate) fn unwinding(run: &Arc<Run>, name: &str) -> Arc<Self> {
+        Self::at(run, format!("{name}_{:016x}", draw::fresh()))
+    }
+
+    fn at(run: &Arc<Run>, path: String) -> Arc<Self> {
+        Arc::new(Self { run: Arc::clone(run), path, calls: AtomicU32::new(0) })
+    }
+
+    /// The next call in this step, of step `name`.
+    pub(crate) fn call(&self, name: &str) -> Arc<Self> {
+        Self::at(&self.run, format!("{}/{name}_{}", self.path, self.calls.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// The next call in this step, of a parallel construct.
+    pub(crate) fn construct(&self) -> Arc<Self> {
+        Self::at(&self.run, format!("{}/{}", self.path, self.calls.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Branch `index` of this construct.
+    pub(crate) fn branch(&self, index: u32) -> Arc<Self> {
+        Self::at(&self.run, format!("{}.{index}", self.path))
+    }
 }
 
 thread_local! {

@@ -18,6 +18,10 @@ pub(crate) struct Scope {
     path: Box<[u32]>,
     /// The construct, or the inline child, whose branch this is.
     label: Option<&'static str>,
+    /// The scope of the operation whose branch this is.
+    parent: Option<Arc<Scope>>,
+    /// Whether the operation can end without having started this branch.
+    is_optional: bool,
     next: AtomicU32,
     draws: AtomicU64,
     last: AtomicI64,
@@ -39,10 +43,21 @@ pub(crate) struct What {
 }
 
 impl What {
+    /// Whether this is the construct that starts no further branch once one has panicked.
+    fn is_map(&self) -> bool {
+        self.kind == CONSTRUCT && self.name == MAP
+    }
+
     pub(crate) fn operation(&self) -> Operation {
         Operation::new(self.name, self.kind, &self.site)
     }
 }
+
+/// The word for a parallel construct in errors.
+pub(crate) const CONSTRUCT: &str = "construct";
+
+/// The name of the construct that runs one function on many items.
+pub(crate) const MAP: &str = "map";
 
 /// A position that an operation holds while it is under way. Dropped before [`Ticket::end`], it makes the
 /// next operation of its scope an error, for only timing could have dropped it.
@@ -51,19 +66,20 @@ pub(crate) struct Ticket {
     pub(crate) position: Position,
     pub(crate) what: What,
     ended: bool,
+    in_flight: bool,
 }
 
 impl Scope {
     /// The scope of a workflow's body.
     pub(crate) fn root(run: Arc<Run>) -> Arc<Self> {
         let started = run.started;
-        Arc::new(Self::new(run, Box::default(), None, started))
+        Arc::new(Self::new(run, Box::default(), started))
     }
 
-    fn new(run: Arc<Run>, path: Box<[u32]>, label: Option<&'static str>, last: Timestamp) -> Self {
+    fn new(run: Arc<Run>, path: Box<[u32]>, last: Timestamp) -> Self {
         let last = AtomicI64::new(last.as_millis());
         let (next, draws, under_way) = (AtomicU32::new(0), AtomicU64::new(0), Mutex::default());
-        Self { run, path, label, next, draws, last, under_way }
+        Self { run, path, label: None, parent: None, is_optional: false, next, draws, last, under_way }
     }
 
     /// Takes the next position for an operation that begins now.
@@ -83,7 +99,15 @@ impl Scope {
         // A scope's path is even, so the path of a position in it is odd.
         let position = Position::new(path)
             .ok_or_else(|| Error::TooManySteps { workflow: self.run.id.clone(), steps_max: number })?;
-        Ok(Ticket { scope: Arc::clone(self), position, what, ended: false })
+        Ok(Ticket { scope: Arc::clone(self), position, what, ended: false, in_flight: false })
+    }
+
+    /// That all operations have ended which began here, now that `around` ends whose branch this is.
+    pub(crate) fn check_ended(&self, around: &What) -> Result<(), Error> {
+        match *self.under_way() {
+            Some(first) => Err(self.unstructured(&first.what, around, Overlap::Left)),
+            None => Ok(()),
+        }
     }
 
     fn unstructured(&self, first: &What, second: &What, how: Overlap) -> Error {
@@ -94,6 +118,14 @@ impl Scope {
     /// The construct whose branch this is.
     pub(crate) fn label(&self) -> Option<&'static str> {
         self.label
+    }
+
+    pub(crate) fn parent(&self) -> Option<&Arc<Self>> {
+        self.parent.as_ref()
+    }
+
+    pub(crate) fn is_optional(&self) -> bool {
+        self.is_optional
     }
 
     pub(crate) fn path(&self) -> &[u32] {
@@ -124,7 +156,9 @@ impl Ticket {
     /// The scope of branch `index` of this operation, labelled with its name.
     pub(crate) fn branch(&self, index: u32) -> Arc<Scope> {
         let path = self.position.path().iter().copied().chain([index]).collect();
-        Arc::new(Scope::new(Arc::clone(&self.scope.run), path, Some(self.what.name), self.scope.last()))
+        let scope = Scope::new(Arc::clone(&self.scope.run), path, self.scope.last());
+        let (label, parent) = (Some(self.what.name), Some(Arc::clone(&self.scope)));
+        Arc::new(Scope { label, parent, is_optional: self.what.is_map(), ..scope })
     }
 
     /// An operation belongs to the scope that it began in, whoever polls it.
@@ -133,6 +167,11 @@ impl Ticket {
             Ambient::Inside(here) if Arc::ptr_eq(&here, &self.scope) => Ok(()),
             _ => Err(self.scope.unstructured(&self.what, &self.what, Overlap::Moved)),
         }
+    }
+
+    /// The future of the operation is dropped between two polls: even a panic comes to that by timing.
+    pub(crate) fn drop_in_flight(&mut self) {
+        self.in_flight = true;
     }
 
     /// The operation has ended, at `at` by what is recorded.
@@ -151,6 +190,7 @@ impl Drop for Ticket {
         let mut under_way = self.scope.under_way();
         // A panic passes every operation in the order of the program; only a drop without one depends on
         // timing.
-        *under_way = (!std::thread::panicking()).then_some(UnderWay { what: self.what, dropped: true });
+        let by_timing = self.in_flight || !std::thread::panicking();
+        *under_way = by_timing.then_some(UnderWay { what: self.what, dropped: true });
     }
 }

@@ -1,20 +1,30 @@
-//! One event that many wait for, threads and futures alike: the end of a run in this process.
+//! One event that many wait for, threads and futures alike: the end of a run in this process, or its stop.
 //! Once given it stays given. Knows nothing of what it stands for.
 
-use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::collections::BTreeMap;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
     state: Mutex<State>,
-    given: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
     given: bool,
-    wakers: Vec<Waker>,
+    /// Whom to wake, each under the number of its [`Given`].
+    wakers: BTreeMap<u64, Waker>,
+    next: u64,
+}
+
+impl State {
+    fn take_number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
 }
 
 impl Signal {
@@ -25,14 +35,7 @@ impl Signal {
             state.given = true;
             std::mem::take(&mut state.wakers)
         };
-        self.given.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
-    }
-
-    /// Blocks this thread until the signal is given.
-    pub(crate) fn wait(&self) {
-        let state = self.lock();
-        drop(self.given.wait_while(state, |state| !state.given).unwrap_or_else(PoisonError::into_inner));
+        wakers.into_values().for_each(Waker::wake);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -40,20 +43,79 @@ impl Signal {
     }
 }
 
-/// Ready once the signal is given.
-pub(crate) struct Given(pub(crate) Arc<Signal>);
+/// Ready once the signal is given. Dropped, it is not woken any more.
+pub(crate) struct Given {
+    signal: Arc<Signal>,
+    number: Option<u64>,
+}
+
+impl Given {
+    pub(crate) fn new(signal: Arc<Signal>) -> Self {
+        Self { signal, number: None }
+    }
+}
 
 impl Future for Given {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.0.lock();
-        if state.given {
-            return Poll::Ready(());
-        }
-        if !state.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.wakers.push(cx.waker().clone());
-        }
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // A waker is the user's code when it is cloned or dropped, so neither is done under the lock.
+        let waker = cx.waker().clone();
+        let Self { signal, number } = &mut *self;
+        let replaced = {
+            let mut state = signal.lock();
+            if state.given {
+                return Poll::Ready(());
+            }
+            let number = *number.get_or_insert_with(|| state.take_number());
+            state.wakers.insert(number, waker)
+        };
+        drop(replaced);
         Poll::Pending
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        let waker = self.number.and_then(|number| self.signal.lock().wakers.remove(&number));
+        drop(waker);
+    }
+}
+
+/// Runs a future of the engine's own to its end on this thread.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gives_up_waiting_is_forgotten() {
+        let signal = Arc::new(Signal::default());
+        let mut given = pin!(Given::new(Arc::clone(&signal)));
+        assert!(given.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(given.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        for _ in 0..1_000 {
+            let mut other = pin!(Given::new(Arc::clone(&signal)));
+            assert!(other.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        assert_eq!(signal.lock().wakers.len(), 1, "the one that waits still");
+        signal.give();
+        assert!(given.poll(&mut Context::from_waker(Waker::noop())).is_ready());
     }
 }

@@ -3,8 +3,9 @@
 
 use std::future::poll_fn;
 use std::panic::Location;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use crate::args::ArgsSink;
@@ -16,6 +17,7 @@ use crate::memo::is_unwinding;
 use crate::outcome::{Encoded, Json, decode_input};
 use crate::run::{Ambient, Run};
 use crate::scope::Scope;
+use crate::signal::block_on;
 use crate::store::{Kind, StepStatus};
 
 /// Waits for `time`, through crashes: the time to wake is recorded, and a resumed run waits for what is left.
@@ -87,7 +89,12 @@ fn block(until: Until, caller: &Location<'static>) {
     let clock = ambient.clock();
     let (call, wake) = begin(&ambient, until, caller).unwrap_or_else(|(run, fault)| run.unwind(fault));
     while let Some(pause) = next_pause(&*clock, wake) {
-        clock.pause(pause);
+        let Some(run) = call.as_ref().map(Call::run) else {
+            clock.pause(pause);
+            continue;
+        };
+        let paused = block_on(run.unless_stopped(Pause::new(Arc::clone(&clock), pause)));
+        paused.unwrap_or_else(|fault| run.unwind(fault));
     }
     end(call, wake);
 }
@@ -97,14 +104,25 @@ async fn wait(until: Until, caller: &'static Location<'static>) {
     let clock = ambient.clock();
     let (call, wake) = match begin(&ambient, until, caller) {
         Ok(begun) => begun,
-        Err((run, fault)) => poll_fn(|_| run.suspend(fault.clone())).await,
+        Err((run, fault)) => poll_fn(|cx| run.suspend(cx, fault.clone())).await,
     };
     drop(ambient);
     while let Some(pause) = next_pause(&*clock, wake) {
-        let mut pause = Pause::new(Arc::clone(&clock), pause);
-        poll_fn(|cx| match call.as_ref().map(|call| (call, call.ticket.check_here())) {
-            Some((call, Err(fault))) => call.run().suspend(fault),
-            _ => Pin::new(&mut pause).poll(cx),
+        let pause = Pause::new(Arc::clone(&clock), pause);
+        let Some(call) = &call else {
+            pause.await;
+            continue;
+        };
+        let mut paused = pin!(call.run().unless_stopped(pause));
+        let mut fault = None;
+        poll_fn(|cx| {
+            if fault.is_none() {
+                fault = match call.ticket.check_here() {
+                    Ok(()) => ready!(paused.as_mut().poll(cx)).err(),
+                    Err(fault) => Some(fault),
+                };
+            }
+            fault.clone().map_or(Poll::Ready(()), |fault| call.run().suspend(cx, fault))
         })
         .await;
     }

@@ -58,6 +58,12 @@ pub enum Difference {
     },
     /// The arguments, although the same build recorded them.
     Arguments,
+    /// Nothing is recorded here, although the run came further: to the operation with this key, which is the
+    /// recorded one of the error.
+    Missing {
+        /// The first operation that is recorded after the position.
+        later: StepKey,
+    },
 }
 
 impl fmt::Display for Divergence {
@@ -89,10 +95,24 @@ impl fmt::Display for Divergence {
                 write!(f, "{} ago by this same build with other arguments", Age(*age))?;
                 write!(f, "; they depend on time, randomness, map order or the environment")?;
             }
+            Difference::Missing { later } => {
+                write!(
+                    f,
+                    "workflow {workflow:?} is not what was recorded: this run calls {found} at position {position}, where \
+                     nothing is recorded, although {later}, {recorded}, was recorded after it {} ago",
+                    Age(*age)
+                )?;
+                write!(f, "; the call was added, or its row was removed")?;
+            }
         }
-        let key = StepKey::new(&recorded.name, position);
+        let key = match difference {
+            Difference::Missing { later } => later.clone(),
+            _ => StepKey::new(&recorded.name, position),
+        };
         match difference {
-            Difference::Operation { .. } => write!(f, ". Run the build that recorded it, or give up")?,
+            Difference::Operation { .. } | Difference::Missing { .. } => {
+                write!(f, ". Run the build that recorded it, or give up")?;
+            }
             Difference::Arguments => write!(f, ". Sort what the steps are called for, or give up")?,
         }
         write!(f, " what comes from there on with `Engine::rewind({workflow:?}, {:?})`, ", key.as_str())?;
@@ -125,7 +145,7 @@ pub struct Unstructured {
     pub workflow: WorkflowId,
     /// The operation that was under way, or was dropped.
     pub first: Operation,
-    /// The operation that began then.
+    /// The operation that began then, or that ended around it.
     pub second: Operation,
     /// What the first was doing.
     pub how: Overlap,
@@ -141,6 +161,8 @@ pub enum Overlap {
     Dropped,
     /// An operation was polled in another scope than the one that it began in.
     Moved,
+    /// The first had not ended when the second did, in a branch of which it began.
+    Left,
 }
 
 impl fmt::Display for Unstructured {
@@ -161,6 +183,11 @@ impl fmt::Display for Unstructured {
                 f,
                 "workflow {workflow:?}: {first} began in one scope and was polled in another (a spawned task, another branch); \
                  await it where it was called, or make it a branch with durable::join!, join_all or future::map"
+            ),
+            Overlap::Left => write!(
+                f,
+                "workflow {workflow:?}: {first} had not ended when the branch of {second} did that it began in: it was dropped \
+                 (select, timeout) or moved away, so timing would decide what a replay does; let it end, or race inside one step"
             ),
         }
     }

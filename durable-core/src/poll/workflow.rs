@@ -12,7 +12,7 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::memo::{WorkflowSpec, conclude, fault_or, is_unwinding};
 use crate::outcome::Codec;
-use crate::run::Ambient;
+use crate::run::{Ambient, Run};
 use crate::scope::Scope;
 use crate::store::Kind;
 
@@ -51,6 +51,7 @@ enum Body {
     Plain,
     Root(Arc<Scope>),
     Child(Box<Call>, Arc<Scope>),
+    Stopped(Arc<Run>),
     Done,
 }
 
@@ -58,7 +59,7 @@ impl Body {
     fn scope(&self) -> Option<Arc<Scope>> {
         match self {
             Self::Root(scope) | Self::Child(_, scope) => Some(Arc::clone(scope)),
-            Self::New | Self::Plain | Self::Done => None,
+            Self::New | Self::Plain | Self::Stopped(_) | Self::Done => None,
         }
     }
 }
@@ -70,14 +71,17 @@ impl<C: Codec, F: Future<Output = C::Returned>> Future for WorkflowFuture<C, F> 
         if matches!(self.stage, Body::New)
             && let Some(ended) = self.as_mut().begin()
         {
-            return ended.into_poll();
+            return self.end(cx, ended);
+        }
+        if let Body::Stopped(run) = &self.stage {
+            return run.suspend_again(cx);
         }
         if let Body::Child(call, _) = &self.stage
             && let Err(fault) = call.ticket.check_here()
         {
-            return Arc::clone(call.run()).suspend(fault);
+            return Arc::clone(call.run()).suspend(cx, fault);
         }
-        let mut this = self.project();
+        let mut this = self.as_mut().project();
         let returned = {
             let _inside = this.stage.scope().map(|scope| Ambient::Inside(scope).enter());
             let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Pending };
@@ -91,19 +95,28 @@ impl<C: Codec, F: Future<Output = C::Returned>> Future for WorkflowFuture<C, F> 
             returned
         };
         match (std::mem::replace(this.stage, Body::Done), returned) {
-            (Body::Child(call, _), Ok(returned)) => {
+            (Body::Child(call, inner), Ok(returned)) => {
                 let run = Arc::clone(call.run());
-                let concluded =
-                    fault_or(&run, Ok(returned)).and_then(|ended| conclude(*call, *this.codec, ended, 1));
-                concluded.map_or_else(
-                    |fault| run.suspend(fault),
-                    |conclusion| Poll::Ready(conclusion.unfold(true)),
-                )
+                let concluded = fault_or(&run, ())
+                    .and_then(|()| inner.check_ended(&call.ticket.what))
+                    .and_then(|()| conclude(*call, *this.codec, Ok(returned), 1));
+                let ended = match concluded {
+                    Ok(conclusion) => Ended::Concluded(conclusion, true),
+                    Err(fault) => Ended::Fault(run, fault),
+                };
+                self.end(cx, ended)
             }
             (Body::Child(call, inner), Err(panic)) => {
                 // A panic passes every operation in the order of the program, so it ends this one.
                 call.end(inner.last());
                 resume_unwind(panic)
+            }
+            (Body::Root(scope), Ok(returned)) => {
+                let ended = match scope.check_ended(&this.spec.what()) {
+                    Ok(()) => Ended::Returned(returned),
+                    Err(fault) => Ended::Fault(Arc::clone(&scope.run), fault),
+                };
+                self.end(cx, ended)
             }
             (_, returned) => Poll::Ready(returned.unwrap_or_else(|panic| resume_unwind(panic))),
         }
@@ -111,6 +124,18 @@ impl<C: Codec, F: Future<Output = C::Returned>> Future for WorkflowFuture<C, F> 
 }
 
 impl<C: Codec, F: Future<Output = C::Returned>> WorkflowFuture<C, F> {
+    /// What the poll returns, or the panic or fault that it ends in.
+    fn end(self: Pin<&mut Self>, cx: &mut Context<'_>, ended: Ended<C::Returned>) -> Poll<C::Returned> {
+        match ended {
+            Ended::Returned(returned) => Poll::Ready(returned),
+            Ended::Concluded(conclusion, live) => Poll::Ready(conclusion.unfold(live)),
+            Ended::Fault(run, fault) => {
+                *self.project().stage = Body::Stopped(Arc::clone(&run));
+                run.suspend(cx, fault)
+            }
+        }
+    }
+
     /// The first poll: as the body of a run, as a child, or plainly.
     fn begin(self: Pin<&mut Self>) -> Option<Ended<C::Returned>> {
         let this = self.project();
