@@ -102,7 +102,7 @@ fn call(workflow: &str) -> String {
     }
 }
 
-/// A store that kills its process at the `at`-th write.
+/// A store that kills its process before or after the commit that has the `at`-th write.
 struct Deadly {
     inner: SqliteStore,
     writes: u32,
@@ -117,8 +117,9 @@ enum When {
 }
 
 impl Deadly {
-    fn die_if(&self, now: (u32, When)) {
-        if self.at == Some(now) {
+    fn die_if(&self, ops: &[Op], now: When) {
+        let writes = self.writes + 1..=self.writes + u32::try_from(ops.len()).unwrap();
+        if self.at.is_some_and(|(at, when)| when == now && writes.contains(&at)) {
             Command::new("kill").args(["-KILL", &std::process::id().to_string()]).status().unwrap();
             loop {
                 std::thread::park();
@@ -129,10 +130,10 @@ impl Deadly {
 
 impl StepStore for Deadly {
     fn apply(&mut self, ops: &[Op]) -> Result<Vec<Answer>, StoreError> {
-        self.writes += 1;
-        self.die_if((self.writes, When::Before));
+        self.die_if(ops, When::Before);
         let answers = self.inner.apply(ops);
-        self.die_if((self.writes, When::After));
+        self.die_if(ops, When::After);
+        self.writes += u32::try_from(ops.len()).unwrap();
         fs::write(&self.count, self.writes.to_string()).unwrap();
         answers
     }

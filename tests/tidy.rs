@@ -22,7 +22,19 @@ const CASE_LINES_MAX: usize = 20;
 
 /// The floors of the engine, lowest first: a room names rooms of its own floor and of those below.
 const FLOORS: [&[&str]; 7] = [
-    &["key", "clock", "failed", "fingerprint", "retry", "signal", "build", "draw", "trace", "waits"],
+    &[
+        "key",
+        "clock",
+        "failed",
+        "fingerprint",
+        "retry",
+        "signal",
+        "build",
+        "draw",
+        "trace",
+        "waits",
+        "errand",
+    ],
     &["store", "owner"],
     &["outcome", "history", "error", "args", "probe"],
     &["core", "opened", "run", "scope", "call"],

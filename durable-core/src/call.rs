@@ -3,7 +3,10 @@
 //! name; every other one is a divergence.
 //! Knows no SQL, no JSON and no body.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use crate::args::Args;
 use crate::clock::Timestamp;
@@ -12,6 +15,7 @@ use crate::key::{Site, StepKey};
 use crate::outcome::{Encoded, Undecodable, Unstorable};
 use crate::run::Run;
 use crate::scope::{Scope, Ticket, What};
+use crate::store::batch::Ticket as StoreTicket;
 use crate::store::{Kind, StepRecord};
 use crate::{build, trace};
 
@@ -122,12 +126,26 @@ impl Call {
 
     /// Records an outcome at this position, and returns the time of that. The operation is still under way.
     pub(crate) fn record(&mut self, outcome: Encoded, attempts: u32) -> Result<Timestamp, Error> {
+        let row = self.row(outcome, attempts);
+        let at = row.timestamp;
+        self.run().record(row)?;
+        Ok(at)
+    }
+
+    /// Hands an outcome over to be recorded at this position.
+    pub(crate) fn submit(self, outcome: Encoded, attempts: u32) -> Result<Recording, Error> {
+        let row = self.row(outcome.clone(), attempts);
+        let at = row.timestamp;
+        let ticket = self.run().submit(row)?;
+        Ok(Recording { call: self, outcome, at, ticket })
+    }
+
+    fn row(&self, outcome: Encoded, attempts: u32) -> StepRecord {
         let run = self.run();
         if outcome.json.len() > run.settings.payload_warn_bytes {
             trace::warn(Some(&run.id), &format!("step {} records {} bytes", self.key, outcome.json.len()));
         }
-        let timestamp = run.settings.clock.now();
-        run.record(StepRecord {
+        StepRecord {
             position: self.ticket.position.clone(),
             name: self.ticket.what.name.to_owned(),
             kind: self.kind,
@@ -139,12 +157,11 @@ impl Call {
             site: self.ticket.what.site.to_string(),
             attempts,
             started: self.started,
-            timestamp,
+            timestamp: run.settings.clock.now(),
             epoch: run.epoch,
             build: build::id(),
             edited: false,
-        })?;
-        Ok(timestamp)
+        }
     }
 
     /// Ends the operation, at `at` by what is recorded.
@@ -160,6 +177,38 @@ impl Call {
     pub(crate) fn undecodable(&self, source: Undecodable) -> Error {
         let (workflow, step, site) = (self.run().id.clone(), self.key.to_string(), self.ticket.what.site);
         Error::Undecodable { workflow, step, site, source: Arc::new(source) }
+    }
+}
+
+/// An operation whose outcome is being recorded.
+pub(crate) struct Recording {
+    pub(crate) call: Call,
+    pub(crate) outcome: Encoded,
+    pub(crate) at: Timestamp,
+    ticket: StoreTicket,
+}
+
+impl Recording {
+    /// Ready once the outcome is as durable as the store makes it.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if let Err(fault) = self.call.ticket.check_here() {
+            return Poll::Ready(Err(fault));
+        }
+        let answered = ready!(Pin::new(&mut self.ticket).poll(cx));
+        Poll::Ready(self.call.run().recorded(answered))
+    }
+
+    /// Waits until the outcome is recorded. After a fault it never ends.
+    pub(crate) async fn done(mut self) -> (Call, Timestamp) {
+        let mut fault = None;
+        poll_fn(|cx| {
+            if fault.is_none() {
+                fault = ready!(self.poll(cx)).err();
+            }
+            fault.clone().map_or(Poll::Ready(()), |fault| self.call.run().suspend(cx, fault))
+        })
+        .await;
+        (self.call, self.at)
     }
 }
 

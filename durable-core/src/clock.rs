@@ -340,6 +340,19 @@ impl Future for Pause {
     }
 }
 
+/// Real time since some moment, for waits that are too short for anyone's clock.
+pub(crate) struct Lapse(Instant);
+
+impl Lapse {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// The longest single wait for a wall-clock time: after it the wall clock is read again, as it may have been
 /// set.
 const WALL_CHECK_MAX: Duration = Duration::from_mins(1);

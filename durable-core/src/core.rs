@@ -7,17 +7,22 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
+use crate::errand::Errands;
 use crate::error::Error;
 use crate::key::WorkflowId;
+use crate::run::Mode;
 use crate::signal::Signal;
 use crate::store::commit::Commits;
-use crate::store::{OwnerId, StepReader, StepStore, StoreError};
+use crate::store::{Answer, Op, OwnerId, StepReader, StepStore, StoreError};
 use crate::waits::{Node, Waiting};
 
 pub(crate) struct Core {
     pub(crate) commits: Commits,
     pub(crate) owner: OwnerId,
-    reader: Mutex<Box<dyn StepReader>>,
+    reader: Arc<Mutex<Box<dyn StepReader>>>,
+    errands: Errands,
+    /// Whether reads and writes can wait for a disk.
+    blocks: bool,
     /// The runs that live in this process.
     live: Mutex<HashMap<WorkflowId, Arc<Signal>>>,
     opened_by: u32,
@@ -44,12 +49,14 @@ pub(crate) struct Reservation {
 
 impl Core {
     pub(crate) fn new(store: Box<dyn StepStore>) -> Result<Self, StoreError> {
-        let reader = Mutex::new(store.reader()?);
-        let owner = store.owner();
+        let reader = Arc::new(Mutex::new(store.reader()?));
+        let (owner, blocks) = (store.owner(), store.blocks());
         Ok(Self {
             commits: Commits::new(store),
             owner,
             reader,
+            errands: Errands::default(),
+            blocks,
             live: Mutex::default(),
             opened_by: std::process::id(),
         })
@@ -58,6 +65,36 @@ impl Core {
     /// The reader; held for one read and never across user code.
     pub(crate) fn reader(&self) -> MutexGuard<'_, Box<dyn StepReader>> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What `read` returns: in a call on this thread, in a poll without blocking it.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        mode: Mode,
+        read: impl FnOnce(&mut dyn StepReader) -> T + Send + 'static,
+    ) -> T {
+        if mode == Mode::Called || !self.blocks {
+            return read(&mut **self.reader());
+        }
+        let reader = Arc::clone(&self.reader);
+        let errand = move || read(&mut **reader.lock().unwrap_or_else(PoisonError::into_inner));
+        self.errands.run(errand).await
+    }
+
+    /// Applies `op`: in a call by blocking this thread, in a poll without.
+    pub(crate) async fn commit(&self, mode: Mode, op: Op) -> Result<Answer, StoreError> {
+        match mode {
+            Mode::Called => self.commits.commit(op),
+            Mode::Polled => self.commits.submit(op).await,
+        }
+    }
+
+    /// Applies `op` now or before the next write; ready once it has been tried.
+    pub(crate) async fn commit_soon(&self, mode: Mode, op: Op) {
+        match mode {
+            Mode::Called => self.commits.commit_soon(op),
+            Mode::Polled => _ = self.commits.submit_soon(op).await,
+        }
     }
 
     /// Refuses a process that was forked off after the engine was opened: it shares the owner's lock without

@@ -16,8 +16,8 @@ use crate::memo::WorkflowSpec;
 use crate::run::{Mode, Run, Seat};
 use crate::signal::{Given, Signal};
 use crate::store::{
-    Answer, Claim, Disown, End, Epoch, Finish, Op, OwnerId, Release, RunRecord, RunStatus, Start, StepStatus,
-    StoreError,
+    Answer, Claim, Disown, End, Epoch, Finish, Op, OwnerId, Release, RunRecord, RunStatus, Start, StepReader,
+    StepStatus, StoreError,
 };
 use crate::trace;
 use crate::waits::Waiting;
@@ -33,7 +33,7 @@ pub(crate) struct Request<'a> {
     /// The arguments; `None` goes on with the stored ones.
     pub(crate) input: Option<&'a Encoding>,
     /// Tells the fingerprint of a stored input, as the running code reads it.
-    pub(crate) fingerprint_of: &'a dyn Fn(&str) -> Result<u64, Error>,
+    pub(crate) fingerprint_of: &'a (dyn Fn(&str) -> Result<u64, Error> + Sync),
     /// The run that asks, if one does.
     pub(crate) parent: Option<&'a Arc<Run>>,
     pub(crate) mode: Mode,
@@ -93,6 +93,7 @@ struct Lease {
     core: Arc<Core>,
     id: WorkflowId,
     epoch: Epoch,
+    mode: Mode,
     panicked: Option<String>,
     over: bool,
     at: Timestamp,
@@ -100,19 +101,31 @@ struct Lease {
     _waiting: Waiting,
 }
 
+impl Lease {
+    /// What gives the run up, if it is still to be.
+    fn release(&mut self) -> Option<Op> {
+        // A forked child has only a copy of what its parent owns.
+        if std::mem::replace(&mut self.over, true) || self.core.check_process().is_err() {
+            return None;
+        }
+        let (id, epoch, panicked, at) = (self.id.clone(), self.epoch, self.panicked.take(), self.at);
+        Some(Op::Release(Release { id, epoch, panicked, at }))
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
-        // A forked child has only a copy of what its parent owns.
-        if !self.over && self.core.check_process().is_ok() {
-            let (id, epoch, panicked, at) = (self.id.clone(), self.epoch, self.panicked.take(), self.at);
-            self.core.commits.commit_soon(Op::Release(Release { id, epoch, panicked, at }));
+        match self.release() {
+            Some(op) if self.mode == Mode::Called => self.core.commits.commit_soon(op),
+            Some(op) => drop(self.core.commits.submit_soon(op)),
+            None => {}
         }
     }
 }
 
 impl Request<'_> {
     /// Looks at the store once.
-    pub(crate) fn admit(&self) -> Result<Admission, Error> {
+    pub(crate) async fn admit(&self) -> Result<Admission, Error> {
         let core = &self.engine.core;
         core.check_process()?;
         if std::thread::panicking() {
@@ -124,12 +137,13 @@ impl Request<'_> {
             Err(signal) => return Ok(Admission::Wait(Wait::Signal(signal, waiting))),
         };
         loop {
-            let stored = core.reader().run(self.id).map_err(|source| Error::store(self.id, source))?;
-            let taken = match stored {
-                None => self.start()?,
+            let id = self.id.clone();
+            let stored = core.read(self.mode, move |reader| reader.run(&id)).await;
+            let taken = match stored.map_err(|source| Error::store(self.id, source))? {
+                None => self.start().await?,
                 Some(run) => {
                     self.check(&run)?;
-                    if is_live(core, self.id, run.owner.as_ref())? {
+                    if self.is_live(run.owner.as_ref()).await? {
                         return Ok(Admission::Wait(Wait::Poll(waiting)));
                     }
                     match run.status {
@@ -139,7 +153,7 @@ impl Request<'_> {
                                 run.output.unwrap_or_default(),
                             ));
                         }
-                        _ => self.take_up(run)?,
+                        _ => self.take_up(run).await?,
                     }
                 }
             };
@@ -154,6 +168,7 @@ impl Request<'_> {
                         core,
                         id,
                         epoch,
+                        mode: self.mode,
                         panicked: None,
                         over: false,
                         at,
@@ -166,22 +181,32 @@ impl Request<'_> {
         }
     }
 
+    /// Whether another process executes the run, which has this owner.
+    async fn is_live(&self, owner: Option<&OwnerId>) -> Result<bool, Error> {
+        let core = &self.engine.core;
+        let Some(owner) = owner.filter(|owner| **owner != core.owner).cloned() else { return Ok(false) };
+        let lives = core.read(self.mode, move |reader| reader.lives(&owner)).await;
+        lives.map_err(|source| Error::store(self.id, source))
+    }
+
     /// Inserts the run, owned by this engine.
-    fn start(&self) -> Result<Taken, Error> {
+    async fn start(&self) -> Result<Taken, Error> {
         let Some(input) = self.input else { return Err(Error::UnknownRun { workflow: self.id.clone() }) };
         let (nonce, started) = (draw::fresh(), self.now());
         let seed = self.engine.settings.seed.unwrap_or_else(draw::fresh);
-        let answer = self.take(Op::Start(Start {
-            id: self.id.clone(),
-            name: self.spec.name.to_owned(),
-            input: input.json.clone(),
-            owner: self.engine.core.owner.clone(),
-            parent: self.parent.map(|run| run.id.clone()),
-            nonce,
-            seed,
-            fingerprint: self.spec.fingerprint,
-            at: started,
-        }))?;
+        let answer = self
+            .take(Op::Start(Start {
+                id: self.id.clone(),
+                name: self.spec.name.to_owned(),
+                input: input.json.clone(),
+                owner: self.engine.core.owner.clone(),
+                parent: self.parent.map(|run| run.id.clone()),
+                nonce,
+                seed,
+                fingerprint: self.spec.fingerprint,
+                at: started,
+            }))
+            .await?;
         let Answer::Started(epoch) = answer else { return Ok(Taken::Lost) };
         let seat = Seat { id: self.id.clone(), epoch, nonce, seed, started, history: History::default() };
         Ok(Taken::Ours { seat, recoveries: 0, input: input.json.clone() })
@@ -190,14 +215,16 @@ impl Request<'_> {
     /// Takes a run up that nobody executes. If it failed or its body panicked, the failure that escaped is
     /// dropped with the claim; a failed run without one has nothing that could go otherwise, and stays as
     /// it is.
-    fn take_up(&self, run: RunRecord) -> Result<Taken, Error> {
-        let steps = self.engine.core.reader().steps(self.id, None, u32::MAX);
-        let steps = match steps {
-            Ok(steps) => steps,
-            Err(source @ StoreError::Corrupt(_)) => return self.halt(&run, Error::store(self.id, source)),
+    async fn take_up(&self, run: RunRecord) -> Result<Taken, Error> {
+        let id = self.id.clone();
+        let read = move |reader: &mut dyn StepReader| reader.steps(&id, None, u32::MAX).map(History::new);
+        let mut history = match self.engine.core.read(self.mode, read).await {
+            Ok(history) => history,
+            Err(source @ StoreError::Corrupt(_)) => {
+                return self.halt(&run, Error::store(self.id, source)).await;
+            }
             Err(source) => return Err(Error::store(self.id, source)),
         };
-        let mut history = History::new(steps);
         let drop = if run.escaped { history.escaped() } else { Vec::new() };
         if run.status == RunStatus::Failed && drop.is_empty() {
             trace::warn(
@@ -213,29 +240,31 @@ impl Request<'_> {
             RunStatus::Running => run.recoveries.saturating_add(1),
             _ => 0,
         };
-        let Answer::Claimed(epoch) = self.claim(&run, drop, recoveries)? else { return Ok(Taken::Lost) };
+        let Answer::Claimed(epoch) = self.claim(&run, drop, recoveries).await? else {
+            return Ok(Taken::Lost);
+        };
         let RunRecord { id, nonce, seed, created: started, input, .. } = run;
         Ok(Taken::Ours { seat: Seat { id, epoch, nonce, seed, started, history }, recoveries, input })
     }
 
     /// Records that a run cannot go on, since its history cannot be read.
-    fn halt(&self, run: &RunRecord, fault: Error) -> Result<Taken, Error> {
-        if let Answer::Claimed(epoch) = self.claim(run, Vec::new(), 0)? {
+    async fn halt(&self, run: &RunRecord, fault: Error) -> Result<Taken, Error> {
+        if let Answer::Claimed(epoch) = self.claim(run, Vec::new(), 0).await? {
             let end = End::Halted { fault: fault.to_string(), escaped: run.escaped };
             let (id, at) = (self.id.clone(), self.now());
             let finish = Op::Finish(Finish { id: id.clone(), epoch, end, at });
-            if self.engine.core.commits.commit(finish).is_err() {
+            if self.engine.core.commit(self.mode, finish).await.is_err() {
                 // The run stays interrupted, which loses nothing, but nobody's.
                 let release = Op::Release(Release { id, epoch, panicked: None, at });
-                self.engine.core.commits.commit_soon(release);
+                self.engine.core.commit_soon(self.mode, release).await;
             }
         }
         Err(fault)
     }
 
-    fn claim(&self, run: &RunRecord, drop: Vec<Position>, recoveries: u32) -> Result<Answer, Error> {
+    async fn claim(&self, run: &RunRecord, drop: Vec<Position>, recoveries: u32) -> Result<Answer, Error> {
         let (id, owner, at) = (self.id.clone(), self.engine.core.owner.clone(), self.now());
-        self.take(Op::Claim(Claim { id, expected: run.epoch, owner, drop, recoveries, at }))
+        self.take(Op::Claim(Claim { id, expected: run.epoch, owner, drop, recoveries, at })).await
     }
 
     /// Refuses an id that belongs to another workflow, or to other arguments.
@@ -258,15 +287,14 @@ impl Request<'_> {
 
     /// Commits a start or a claim. Where nobody can tell whether it went through, this process gives the run
     /// up, since it is not going to execute it.
-    fn take(&self, op: Op) -> Result<Answer, Error> {
-        let Core { commits, owner, .. } = &*self.engine.core;
-        commits.commit(op).map_err(|source| {
-            if matches!(source, StoreError::Unknown { .. }) {
-                let (id, owner, at) = (self.id.clone(), owner.clone(), self.now());
-                commits.commit_soon(Op::Disown(Disown { id, owner, at }));
-            }
-            Error::store(self.id, source)
-        })
+    async fn take(&self, op: Op) -> Result<Answer, Error> {
+        let core = &self.engine.core;
+        let answered = core.commit(self.mode, op).await;
+        if matches!(answered, Err(StoreError::Unknown { .. })) {
+            let (id, owner, at) = (self.id.clone(), core.owner.clone(), self.now());
+            core.commit_soon(self.mode, Op::Disown(Disown { id, owner, at })).await;
+        }
+        answered.map_err(|source| Error::store(self.id, source))
     }
 
     fn now(&self) -> Timestamp {
@@ -299,38 +327,49 @@ pub(crate) fn is_live(core: &Core, id: &WorkflowId, owner: Option<&OwnerId>) -> 
 
 impl Held {
     /// Records the end of the run, and gives it up.
-    pub(crate) fn finish(mut self, end: End) -> Result<(), Error> {
+    pub(crate) async fn finish(mut self, end: End) -> Result<(), Error> {
         self.report_unreached();
-        self.end(end)
+        let ended = self.end(end).await;
+        self.release().await;
+        ended
     }
 
     /// Gives the run up after a fault: halted if it would come again, interrupted otherwise.
-    pub(crate) fn give_up(mut self, fault: &Error) {
+    pub(crate) async fn give_up(mut self, fault: &Error) {
         // Somebody else owns it now: there is nothing to give up.
         self.lease.over = matches!(fault, Error::LostOwnership { workflow } if *workflow == self.run.id);
         if fault.would_come_again() {
             // If this cannot be written either, the run stays interrupted, which loses nothing.
-            _ = self.end(End::Halted { fault: fault.to_string(), escaped: false });
+            _ = self.end(End::Halted { fault: fault.to_string(), escaped: false }).await;
         }
+        self.release().await;
     }
 
     /// Gives the run up after a panic of its body; halts it if it was taken up too often by now.
-    pub(crate) fn give_up_panicked(mut self, message: &str) -> Error {
+    pub(crate) async fn give_up_panicked(mut self, message: &str) -> Error {
         let fault = Error::Panicked { workflow: self.run.id.clone(), message: message.to_owned() };
         if self.recoveries >= self.run.settings.recoveries_max {
-            _ = self.end(End::Halted { fault: fault.to_string(), escaped: true });
+            _ = self.end(End::Halted { fault: fault.to_string(), escaped: true }).await;
         } else {
             self.lease.panicked = Some(message.to_owned());
             self.lease.at = self.run.settings.clock.now();
         }
+        self.release().await;
         fault
     }
 
-    fn end(&mut self, end: End) -> Result<(), Error> {
+    /// Gives up what was not ended, before the caller hears of it.
+    async fn release(&mut self) {
+        if let Some(op) = self.lease.release() {
+            self.run.core.commit_soon(self.run.mode, op).await;
+        }
+    }
+
+    async fn end(&mut self, end: End) -> Result<(), Error> {
         let run = &self.run;
         run.core.check_process()?;
         let (id, epoch, at) = (run.id.clone(), run.epoch, run.settings.clock.now());
-        let answer = run.core.commits.commit(Op::Finish(Finish { id, epoch, end, at }));
+        let answer = run.core.commit(run.mode, Op::Finish(Finish { id, epoch, end, at })).await;
         let answer = answer.map_err(|source| Error::store(&run.id, source))?;
         self.lease.over = true;
         if answer == Answer::Done { Ok(()) } else { Err(Error::LostOwnership { workflow: run.id.clone() }) }

@@ -2,6 +2,8 @@
 //! end. Called inside a run they start a run of its own, take a position there and record its outcome.
 //! Knows no rows and no SQL; the types of the user stop here.
 
+mod ending;
+
 use std::any::type_name;
 use std::fmt;
 use std::future::poll_fn;
@@ -11,22 +13,21 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use self::ending::{Closing, close, settled};
 use crate::args::ArgsSink;
 use crate::call::Call;
 use crate::engine::Engine;
-use crate::entry::{Admission, Encoding, Held, Request};
+use crate::entry::{Admission, Encoding, Request};
 use crate::error::{Error, RunError};
 use crate::fork::Panic;
 use crate::key::WorkflowId;
-use crate::memo::{WorkflowSpec, is_unwinding, message};
-use crate::outcome::{
-    Codec, Encoded, Settled, Tried, Undecodable, Unstorable, decode_input, encode_input, settle,
-};
+use crate::memo::{WorkflowSpec, is_unwinding};
+use crate::outcome::{Codec, Encoded, Undecodable, Unstorable, decode_input, encode_input};
 use crate::registry::{AsyncWorkflow, SyncWorkflow, Workflow};
 use crate::run::{Ambient, Mode, Run, Stopped};
 use crate::scope::Scope;
 use crate::signal::{Given, block_on};
-use crate::store::{End, Kind, StepStatus};
+use crate::store::Kind;
 use crate::trace;
 
 /// What an entry point returns.
@@ -194,17 +195,24 @@ impl<W: SyncWorkflow> Invocation<W> {
 impl<W: SyncWorkflow> Prepared<W> {
     fn run(&self, parent: Option<&Arc<Run>>) -> Result<Finished<W::Returned>, Error> {
         loop {
-            match self.admit(parent, Mode::Called)? {
+            match block_on(self.admit(parent, Mode::Called))? {
                 Admission::Wait(wait) => block_on(wait.over(&self.engine, parent))?,
-                Admission::Ended(status, json) => return self.stored(status, json),
+                Admission::Ended(status, json) => return self.stored(Encoded { status, json }),
                 Admission::Run(held, input) => {
-                    let (held, input) = self.decode(held, &input)?;
-                    let called = {
-                        let _entering = Ambient::Entering(Arc::clone(&held.run)).enter();
-                        let span = trace::run_span(W::SPEC.name, &self.id);
-                        catch_unwind(AssertUnwindSafe(|| span.in_scope(|| W::call(input))))
+                    let (closing, returned) = match self.decode(&input) {
+                        Ok(input) => {
+                            let _entering = Ambient::Entering(Arc::clone(&held.run)).enter();
+                            let span = trace::run_span(W::SPEC.name, &self.id);
+                            let called = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| W::call(input))));
+                            settled::<W>(&held.run, called)
+                        }
+                        Err(fault) => (Closing::Fault(fault), None),
                     };
-                    return close::<W>(held, called);
+                    let encoded = block_on(close(held, closing))?;
+                    return match returned {
+                        Some(returned) => Ok(Finished { encoded, returned }),
+                        None => self.stored(encoded),
+                    };
                 }
             }
         }
@@ -214,7 +222,11 @@ impl<W: SyncWorkflow> Prepared<W> {
 async fn run_async<W: AsyncWorkflow>(call: Invocation<W>) -> Outcome<W> {
     let returned = match Ambient::current() {
         Ambient::Inside(scope) if !is_unwinding(&scope.run) => run_async_inside(call, scope).await,
-        ambient => call.prepare()?.run_async(ambient.run()).await?.returned,
+        ambient => {
+            let prepared = call.prepare()?;
+            let encoded = prepared.run_async(ambient.run()).await?;
+            prepared.stored(encoded)?.returned
+        }
     };
     W::into_result(returned).map_err(RunError::Failed)
 }
@@ -246,22 +258,36 @@ async fn run_recorded<W: AsyncWorkflow>(
         Begun::Recorded(returned) => return Ok(returned),
         Begun::Fresh(call) => call,
     };
-    record(call, prepared.run_async(Some(&scope.run)).await?)
+    let encoded = prepared.run_async(Some(&scope.run)).await?;
+    let (call, at) = call.submit(encoded.clone(), 1)?.done().await;
+    call.end(at);
+    Ok(prepared.stored(encoded)?.returned)
 }
 
 impl<W: AsyncWorkflow> Prepared<W> {
-    async fn run_async(&self, parent: Option<&Arc<Run>>) -> Result<Finished<W::Returned>, Error> {
+    /// The outcome is given as it is stored: a future that kept the value would be `Send` only if that is.
+    async fn run_async(&self, parent: Option<&Arc<Run>>) -> Result<Encoded, Error> {
         loop {
-            match self.admit(parent, Mode::Polled)? {
+            match self.admit(parent, Mode::Polled).await? {
                 Admission::Wait(wait) => wait.over(&self.engine, parent).await?,
-                Admission::Ended(status, json) => return self.stored(status, json),
+                Admission::Ended(status, json) => {
+                    return Ok(self.stored(Encoded { status, json })?.encoded);
+                }
                 Admission::Run(held, input) => {
                     // Held is declared before the body, so a dropped future drops the body first and then
                     // gives the run up.
-                    let (held, input) = self.decode(held, &input)?;
-                    let span = trace::run_span(W::SPEC.name, &self.id);
-                    let called = Root::new(&held.run, span, W::call(input)).await;
-                    return close::<W>(held, called);
+                    let held = held;
+                    let body = match self.decode(&input) {
+                        Ok(input) => {
+                            Ok(Root::new(&held.run, trace::run_span(W::SPEC.name, &self.id), W::call(input)))
+                        }
+                        Err(fault) => Err(fault),
+                    };
+                    let closing = match body {
+                        Ok(body) => body.close::<W>().await,
+                        Err(fault) => Closing::Fault(fault),
+                    };
+                    return close(held, closing).await;
                 }
             }
         }
@@ -269,31 +295,27 @@ impl<W: AsyncWorkflow> Prepared<W> {
 }
 
 impl<W: Workflow> Prepared<W> {
-    fn admit(&self, parent: Option<&Arc<Run>>, mode: Mode) -> Result<Admission, Error> {
+    async fn admit(&self, parent: Option<&Arc<Run>>, mode: Mode) -> Result<Admission, Error> {
         let fingerprint_of = |json: &str| match decode_input(W::input(), json) {
             Ok((_, fingerprint)) => Ok(fingerprint),
             Err(source) => Err(self.undecodable(source)),
         };
         let (engine, id, input) = (&self.engine, &self.id, self.input.as_ref());
-        Request { engine, id, spec: W::SPEC, input, fingerprint_of: &fingerprint_of, parent, mode }.admit()
+        Request { engine, id, spec: W::SPEC, input, fingerprint_of: &fingerprint_of, parent, mode }
+            .admit()
+            .await
     }
 
     /// The stored input is what runs, also the first time.
-    fn decode(&self, held: Held, input: &str) -> Result<(Held, W::Input), Error> {
-        match decode_input(W::input(), input) {
-            Ok((input, _)) => Ok((held, input)),
-            Err(source) => {
-                let fault = self.undecodable(source);
-                held.give_up(&fault);
-                Err(fault)
-            }
-        }
+    fn decode(&self, input: &str) -> Result<W::Input, Error> {
+        decode_input(W::input(), input).map(|(input, _)| input).map_err(|source| self.undecodable(source))
     }
 
     /// The outcome of a run that has ended.
-    fn stored(&self, status: StepStatus, json: String) -> Result<Finished<W::Returned>, Error> {
-        let returned = W::codec().decode(status, &json).map_err(|source| self.undecodable(source))?;
-        Ok(Finished { encoded: Encoded { status, json }, returned })
+    fn stored(&self, encoded: Encoded) -> Result<Finished<W::Returned>, Error> {
+        let returned = W::codec().decode(encoded.status, &encoded.json);
+        let returned = returned.map_err(|source| self.undecodable(source))?;
+        Ok(Finished { encoded, returned })
     }
 
     /// Takes a position in the run that asks, and looks at what is recorded there.
@@ -332,40 +354,6 @@ fn record<R>(mut call: Call, finished: Finished<R>) -> Result<R, Error> {
     let recorded = call.record(finished.encoded, 1)?;
     call.end(recorded);
     Ok(finished.returned)
-}
-
-/// Records how the function ended, and gives the run up.
-fn close<W: Workflow>(
-    held: Held,
-    called: Result<W::Returned, Panic>,
-) -> Result<Finished<W::Returned>, Error> {
-    let run = Arc::clone(&held.run);
-    if let Some(fault) = run.fault() {
-        held.give_up(fault);
-        return Err(fault.clone());
-    }
-    // What the user's serde does with the result is part of the workflow: it can panic too.
-    let tried = Tried { step: W::SPEC.name, attempts: 1 };
-    let settled = called.and_then(|returned| {
-        let settle = || settle(&W::codec(), tried, returned, run.settings.payload_bytes_max);
-        catch_unwind(AssertUnwindSafe(settle))
-    });
-    match settled {
-        Err(panic) => Err(held.give_up_panicked(&message(&*panic))),
-        Ok(Err(source)) => {
-            let (workflow, step, source) = (run.id.clone(), W::SPEC.name.to_owned(), Arc::new(source));
-            let fault = Error::Unstorable { workflow, step, site: W::SPEC.site, source };
-            held.give_up(&fault);
-            Err(fault)
-        }
-        Ok(Ok(Settled { encoded, returned })) => {
-            held.finish(match encoded.status {
-                StepStatus::Completed => End::Completed(encoded.json.clone()),
-                StepStatus::Failed => End::Failed(encoded.json.clone()),
-            })?;
-            Ok(Finished { encoded, returned })
-        }
-    }
 }
 
 /// Drives the body of a run, and drops it as soon as the run is stopped.
@@ -407,6 +395,13 @@ impl<F: Future> Future for Root<F> {
             }
             Err(panic) => Poll::Ready(Err(panic)),
         }
+    }
+}
+
+impl<F: Future> Root<F> {
+    /// Runs the body to its end; what it returned does not outlive the last poll.
+    async fn close<W: Workflow<Returned = F::Output>>(mut self) -> Closing {
+        poll_fn(|cx| Pin::new(&mut self).poll(cx).map(|called| settled::<W>(&self.run, called).0)).await
     }
 }
 

@@ -13,6 +13,7 @@ mod core;
 mod draw;
 mod engine;
 mod entry;
+mod errand;
 mod error;
 mod failed;
 mod fingerprint;

@@ -3,83 +3,26 @@
 //! is proved here and, for futures, in `poll`.
 //! Knows no SQL and no JSON.
 
+mod spec;
+
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::args::Args;
-use crate::call::Call;
+use crate::call::{Call, Recording};
 use crate::clock::Pause;
-use crate::error::{Error, kind_word};
+use crate::error::Error;
 use crate::failed::{FailureKind, StepFailed};
-use crate::key::Site;
 use crate::outcome::{Codec, Settled, Tried, Undecodable, settle, settle_failed};
-use crate::retry::Retry;
 use crate::run::{Ambient, Run, StepContext, any_live, any_strict};
-use crate::scope::{Scope, What};
+use crate::scope::Scope;
 use crate::signal::block_on;
 use crate::store::{Kind, StepRecord};
 use crate::{draw, trace};
 
-/// What a `#[step]` knows at compile time.
-#[derive(Debug)]
-pub struct StepSpec {
-    pub(crate) name: &'static str,
-    pub(crate) site: Site,
-    pub(crate) retry: Retry,
-    pub(crate) timeout_ms: Option<u64>,
-    pub(crate) strict: bool,
-}
-
-impl StepSpec {
-    /// A step without options.
-    pub const fn new(name: &'static str, site: Site) -> Self {
-        Self { name, site, retry: Retry::NEVER, timeout_ms: None, strict: false }
-    }
-
-    /// Lets the body run `retries` times more after a failure, waiting at most `min_delay_ms`, then twice as
-    /// long each time up to `max_delay_ms`.
-    #[must_use]
-    pub const fn retry(mut self, retries: u32, min_delay_ms: u64, max_delay_ms: u64) -> Self {
-        self.retry = Retry { retries, min_delay_ms, max_delay_ms };
-        self
-    }
-
-    /// Ends each attempt after so many milliseconds.
-    #[must_use]
-    pub const fn timeout(mut self, timeout_ms: u64) -> Self {
-        self.timeout_ms = Some(timeout_ms);
-        self
-    }
-
-    /// Makes a call that no run knows an error.
-    #[must_use]
-    pub const fn strict(mut self) -> Self {
-        self.strict = true;
-        self
-    }
-}
-
-/// What a `#[workflow]` knows at compile time.
-#[derive(Debug)]
-pub struct WorkflowSpec {
-    pub(crate) name: &'static str,
-    pub(crate) site: Site,
-    pub(crate) fingerprint: u64,
-}
-
-impl WorkflowSpec {
-    /// A workflow with this name, declared at `site`; `fingerprint` is a hash of its source.
-    pub const fn new(name: &'static str, site: Site, fingerprint: u64) -> Self {
-        Self { name, site, fingerprint }
-    }
-
-    /// The body of a run, as errors name it.
-    pub(crate) fn what(&self) -> What {
-        What { name: self.name, kind: kind_word(Kind::Workflow), site: self.site }
-    }
-}
+pub use spec::{StepSpec, WorkflowSpec};
 
 /// Calls a step: its recorded outcome, or its body.
 pub fn step<C: Codec>(
@@ -376,13 +319,53 @@ pub(crate) fn conclude<C: Codec>(
     ended: Result<C::Returned, StepFailed>,
     attempts: u32,
 ) -> Result<Conclusion<C::Returned>, Error> {
+    let Settled { encoded, returned } = settle_call(&call, codec, ended, attempts)?;
+    let recorded = call.record(encoded, attempts)?;
+    call.end(recorded);
+    Ok(match returned {
+        Ok(returned) => Conclusion::Returned(returned),
+        Err(failed) => Conclusion::Panics(failed),
+    })
+}
+
+/// Hands over to be recorded how the body ended; [`recorded`] is what the caller gets.
+pub(crate) fn submit<C: Codec>(
+    call: Call,
+    codec: C,
+    ended: Result<C::Returned, StepFailed>,
+    attempts: u32,
+) -> Result<Recording, Error> {
+    // What came back is dropped and read again: a future that kept it would be `Send` only if it is.
+    let encoded = settle_call(&call, codec, ended, attempts)?.encoded;
+    call.submit(encoded, attempts)
+}
+
+/// What is recorded now, as the caller gets it.
+pub(crate) fn recorded<C: Codec>(recording: Recording, codec: C) -> Result<Conclusion<C::Returned>, Error> {
+    let Recording { call, outcome, at, .. } = recording;
+    let conclusion = match codec.decode(outcome.status, &outcome.json) {
+        Ok(returned) => Conclusion::Returned(returned),
+        Err(Undecodable::Failed(failed)) => Conclusion::Panics(failed),
+        Err(undecodable) => return Err(call.undecodable(undecodable)),
+    };
+    call.end(at);
+    Ok(conclusion)
+}
+
+/// How the body ended, as it is stored and as a replay gives it back.
+fn settle_call<C: Codec>(
+    call: &Call,
+    codec: C,
+    ended: Result<C::Returned, StepFailed>,
+    attempts: u32,
+) -> Result<Settled<Result<C::Returned, StepFailed>>, Error> {
     let bytes_max = call.run().settings.payload_bytes_max;
     let tried = Tried { step: call.key.as_str(), attempts };
     // What the user's serde does with the result is part of the step: it can panic too.
     let settled = ended.and_then(|returned| {
         let settle = || settle(&codec, tried, returned, bytes_max);
         catch_unwind(AssertUnwindSafe(settle))
-            .map_err(|payload| panicked(&call, attempts, &message(&*payload)))
+            .map_err(|payload| panicked(call, attempts, &message(&*payload)))
     });
     let settled = match settled {
         Ok(settled) => {
@@ -390,11 +373,5 @@ pub(crate) fn conclude<C: Codec>(
         }
         Err(failed) => settle_failed(&codec, failed, bytes_max),
     };
-    let Settled { encoded, returned } = settled.map_err(|unstorable| call.unstorable(unstorable))?;
-    let recorded = call.record(encoded, attempts)?;
-    call.end(recorded);
-    Ok(match returned {
-        Ok(returned) => Conclusion::Returned(returned),
-        Err(failed) => Conclusion::Panics(failed),
-    })
+    settled.map_err(|unstorable| call.unstorable(unstorable))
 }

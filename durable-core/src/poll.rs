@@ -14,13 +14,13 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use crate::args::Args;
-use crate::call::Call;
+use crate::call::{Call, Recording};
 use crate::clock::Pause;
 use crate::error::Error;
 use crate::failed::{FailureKind, StepFailed};
 use crate::key::Site;
 use crate::memo::{
-    Conclusion, Place, StepSpec, conclude, fault_or, message, panicked, place, refused, replay,
+    Conclusion, Place, StepSpec, fault_or, message, panicked, place, recorded, refused, replay, submit,
     wait_before_retry,
 };
 use crate::outcome::Codec;
@@ -99,6 +99,7 @@ enum Stage {
     Plain(Option<Ambient>),
     Attempt(Box<Attempt>),
     Waiting(Box<Attempt>, Box<Rest>),
+    Recording(Box<Recording>),
     Stopped(Arc<Run>),
     Done,
 }
@@ -122,6 +123,7 @@ impl Stage {
     fn call_mut(&mut self) -> Option<&mut Call> {
         match self {
             Self::Attempt(attempt) | Self::Waiting(attempt, _) => Some(&mut attempt.call),
+            Self::Recording(recording) => Some(&mut recording.call),
             Self::New | Self::Plain(_) | Self::Stopped(_) | Self::Done => None,
         }
     }
@@ -131,7 +133,7 @@ impl Stage {
         match self {
             Self::Attempt(attempt) | Self::Waiting(attempt, _) => Some(attempt.within.clone()),
             Self::Plain(within) => within.clone(),
-            Self::New | Self::Stopped(_) | Self::Done => None,
+            Self::New | Self::Recording(_) | Self::Stopped(_) | Self::Done => None,
         }
     }
 }
@@ -176,6 +178,19 @@ where
                     attempt.start(this.spec);
                     *this.stage = Stage::Attempt(attempt);
                 }
+                Stage::Recording(mut recording) => match recording.poll(cx) {
+                    Poll::Pending => {
+                        *this.stage = Stage::Recording(recording);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(done) => {
+                        let run = Arc::clone(recording.call.run());
+                        break match done.and_then(|()| recorded(*recording, *this.codec)) {
+                            Ok(conclusion) => Ended::Concluded(conclusion, true),
+                            Err(fault) => Ended::Fault(run, fault),
+                        };
+                    }
+                },
                 Stage::Stopped(run) => {
                     *this.stage = Stage::Stopped(Arc::clone(&run));
                     return run.suspend_again(cx);
@@ -280,7 +295,7 @@ where
         polled
     }
 
-    /// An attempt has ended: waits for the next one, or records how the step ended.
+    /// An attempt has ended: waits for the next one, or begins to record how the step ended.
     fn settle(
         self: Pin<&mut Self>,
         attempt: Box<Attempt>,
@@ -302,10 +317,13 @@ where
             return None;
         }
         let Attempt { call, number, .. } = *attempt;
-        Some(match conclude(call, *this.codec, ended, number) {
-            Ok(conclusion) => Ended::Concluded(conclusion, true),
-            Err(fault) => Ended::Fault(run, fault),
-        })
+        match submit(call, *this.codec, ended, number) {
+            Ok(recording) => {
+                *this.stage = Stage::Recording(Box::new(recording));
+                None
+            }
+            Err(fault) => Some(Ended::Fault(run, fault)),
+        }
     }
 }
 

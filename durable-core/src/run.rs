@@ -19,6 +19,7 @@ use crate::history::History;
 use crate::key::{StepKey, WorkflowId};
 use crate::scope::Scope;
 use crate::signal::{Given, Signal};
+use crate::store::batch::{Answered, Ticket};
 use crate::store::{Answer, Epoch, Op, Record, StepRecord};
 
 /// One execution of a workflow id.
@@ -172,6 +173,17 @@ impl Run {
 
     /// Records an outcome. After an error nothing more of this run is recorded.
     pub(crate) fn record(&self, step: StepRecord) -> Result<(), Error> {
+        self.check_record()?;
+        self.recorded(self.core.commits.commit(Op::Record(Record { id: self.id.clone(), step })))
+    }
+
+    /// Hands an outcome over to be recorded; what comes of it is told to [`Run::recorded`].
+    pub(crate) fn submit(&self, step: StepRecord) -> Result<Ticket, Error> {
+        self.check_record()?;
+        Ok(self.core.commits.submit(Op::Record(Record { id: self.id.clone(), step })))
+    }
+
+    fn check_record(&self) -> Result<(), Error> {
         if let Some(fault) = self.fault() {
             return Err(fault.clone());
         }
@@ -183,7 +195,12 @@ impl Run {
                 steps_max: self.settings.steps_max,
             });
         }
-        let fault = match self.core.commits.commit(Op::Record(Record { id: self.id.clone(), step })) {
+        Ok(())
+    }
+
+    /// What came of a record.
+    pub(crate) fn recorded(&self, answered: Answered) -> Result<(), Error> {
+        let fault = match answered {
             Ok(Answer::Done) => return Ok(()),
             Ok(_) => Error::LostOwnership { workflow: self.id.clone() },
             Err(source) => Error::store(&self.id, source),

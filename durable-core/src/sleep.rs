@@ -87,7 +87,15 @@ impl Until {
 fn block(until: Until, caller: &Location<'static>) {
     let ambient = Ambient::current();
     let clock = ambient.clock();
-    let (call, wake) = begin(&ambient, until, caller).unwrap_or_else(|(run, fault)| run.unwind(fault));
+    let begun = begin(&ambient, until, caller).and_then(|begun| match begun {
+        Begun::Fresh(mut call, wake) => {
+            let run = Arc::clone(call.run());
+            call.record(stored(wake), 1).map_err(|fault| (run, fault))?;
+            Ok((Some(call), wake))
+        }
+        Begun::Recorded(call, wake) => Ok((call, wake)),
+    });
+    let (call, wake) = begun.unwrap_or_else(|(run, fault)| run.unwind(fault));
     while let Some(pause) = next_pause(&*clock, wake) {
         let Some(run) = call.as_ref().map(Call::run) else {
             clock.pause(pause);
@@ -102,11 +110,23 @@ fn block(until: Until, caller: &Location<'static>) {
 async fn wait(until: Until, caller: &'static Location<'static>) {
     let ambient = Ambient::current();
     let clock = ambient.clock();
-    let (call, wake) = match begin(&ambient, until, caller) {
+    let begun = begin(&ambient, until, caller);
+    drop(ambient);
+    let begun = match begun {
+        Ok(Begun::Recorded(call, wake)) => Ok((call, wake)),
+        Ok(Begun::Fresh(call, wake)) => {
+            let run = Arc::clone(call.run());
+            match call.submit(stored(wake), 1) {
+                Ok(recording) => Ok((Some(recording.done().await.0), wake)),
+                Err(fault) => Err((run, fault)),
+            }
+        }
+        Err(stopped) => Err(stopped),
+    };
+    let (call, wake) = match begun {
         Ok(begun) => begun,
         Err((run, fault)) => poll_fn(|cx| run.suspend(cx, fault.clone())).await,
     };
-    drop(ambient);
     while let Some(pause) = next_pause(&*clock, wake) {
         let pause = Pause::new(Arc::clone(&clock), pause);
         let Some(call) = &call else {
@@ -129,40 +149,44 @@ async fn wait(until: Until, caller: &'static Location<'static>) {
     end(call, wake);
 }
 
-/// The time to wake, and the operation that holds its position until then; none outside the body of a
-/// workflow.
-fn begin(
-    ambient: &Ambient,
-    until: Until,
-    caller: &Location<'static>,
-) -> Result<(Option<Call>, Timestamp), (Arc<Run>, Error)> {
+/// A sleep that has begun: the time to wake, and the operation that holds its position until then; none
+/// outside the body of a workflow.
+enum Begun {
+    /// The time is to be recorded before anyone waits for it.
+    Fresh(Call, Timestamp),
+    Recorded(Option<Call>, Timestamp),
+}
+
+fn stored(wake: Timestamp) -> Encoded {
+    Encoded { status: StepStatus::Completed, json: wake.as_millis().to_string() }
+}
+
+fn begin(ambient: &Ambient, until: Until, caller: &Location<'static>) -> Result<Begun, (Arc<Run>, Error)> {
     match ambient {
         Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
             let site = Site { file: caller.file(), line: caller.line() };
-            let begun = record(scope, until, site).map(|(call, wake)| (Some(call), wake));
-            begun.map_err(|fault| (Arc::clone(&scope.run), fault))
+            find(scope, until, site).map_err(|fault| (Arc::clone(&scope.run), fault))
         }
-        _ => Ok((None, until.from(ambient.clock().now()))),
+        _ => Ok(Begun::Recorded(None, until.from(ambient.clock().now()))),
     }
 }
 
-/// Records the time to wake, or finds it recorded.
-fn record(scope: &Arc<Scope>, until: Until, site: Site) -> Result<(Call, Timestamp), Error> {
+/// Takes a position, and looks for the time to wake there.
+fn find(scope: &Arc<Scope>, until: Until, site: Site) -> Result<Begun, Error> {
     let mut args = ArgsSink::new();
     match until {
         Until::After(time) => args.add(&time),
         Until::At(at) => args.add(&at.as_millis()),
     }
-    let mut call = Call::begin(scope, Kind::Sleep, "sleep", site, args.finish())?;
+    let call = Call::begin(scope, Kind::Sleep, "sleep", site, args.finish())?;
     if let Some(step) = call.recorded()? {
         return match decode_input(Json::<i64>::NEW, &step.output) {
-            Ok((millis, _)) => Ok((call, Timestamp::from_millis(millis))),
+            Ok((millis, _)) => Ok(Begun::Recorded(Some(call), Timestamp::from_millis(millis))),
             Err(undecodable) => Err(call.undecodable(undecodable)),
         };
     }
     let wake = until.from(call.started);
-    call.record(Encoded { status: StepStatus::Completed, json: wake.as_millis().to_string() }, 1)?;
-    Ok((call, wake))
+    Ok(Begun::Fresh(call, wake))
 }
 
 fn end(call: Option<Call>, wake: Timestamp) {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::key::{Position, StepKey, WorkflowId};
 
+pub(crate) mod batch;
 pub(crate) mod commit;
 #[cfg(all(test, feature = "sqlite"))]
 mod contract;
@@ -186,6 +187,12 @@ pub trait StepStore: Send {
     /// Applies `ops` in order in one durable transaction, and answers each.
     fn apply(&mut self, ops: &[Op]) -> Result<Vec<Answer>, StoreError>;
 
+    /// Whether its calls can wait for a disk or a network. If not, futures make them on the spot; otherwise
+    /// threads of the engine's own do.
+    fn blocks(&self) -> bool {
+        true
+    }
+
     /// Opens a reader, which never waits for a writer's sync.
     fn reader(&self) -> Result<Box<dyn StepReader>, StoreError>;
 
@@ -239,7 +246,7 @@ pub struct CorruptRow {
 }
 
 /// Why a store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The store could not do it now (full disk, I/O error, locked); nothing was committed, and a later try
@@ -260,6 +267,12 @@ pub enum StoreError {
         /// What the database said.
         reason: String,
     },
+    /// One write alone was refused; nothing of its batch was committed, and the others can be.
+    #[error("the store refused a write: {reason}; nothing was committed")]
+    Refused {
+        /// What the database said.
+        reason: String,
+    },
     /// A row cannot be read; the others can.
     #[error(transparent)]
     Corrupt(#[from] CorruptRow),
@@ -269,4 +282,16 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+}
+
+impl StoreError {
+    /// Whether one op of a batch is to blame, and the others can be applied without it.
+    pub(crate) fn blames_one_op(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Corrupt(_))
+    }
+
+    /// Whether the same op can succeed later.
+    pub(crate) fn is_of_the_moment(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Unknown { .. })
+    }
 }

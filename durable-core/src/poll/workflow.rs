@@ -9,8 +9,8 @@ use pin_project_lite::pin_project;
 
 use super::{Ended, Opened, open};
 use crate::args::Args;
-use crate::call::Call;
-use crate::memo::{WorkflowSpec, conclude, fault_or, is_unwinding};
+use crate::call::{Call, Recording};
+use crate::memo::{WorkflowSpec, fault_or, is_unwinding, recorded, submit};
 use crate::outcome::Codec;
 use crate::run::{Ambient, Run};
 use crate::scope::Scope;
@@ -51,6 +51,7 @@ enum Body {
     Plain,
     Root(Arc<Scope>),
     Child(Box<Call>, Arc<Scope>),
+    Recording(Box<Recording>),
     Stopped(Arc<Run>),
     Done,
 }
@@ -59,7 +60,7 @@ impl Body {
     fn scope(&self) -> Option<Arc<Scope>> {
         match self {
             Self::Root(scope) | Self::Child(_, scope) => Some(Arc::clone(scope)),
-            Self::New | Self::Plain | Self::Stopped(_) | Self::Done => None,
+            Self::New | Self::Plain | Self::Recording(_) | Self::Stopped(_) | Self::Done => None,
         }
     }
 }
@@ -75,6 +76,9 @@ impl<C: Codec, F: Future<Output = C::Returned>> Future for WorkflowFuture<C, F> 
         }
         if let Body::Stopped(run) = &self.stage {
             return run.suspend_again(cx);
+        }
+        if matches!(self.stage, Body::Recording(_)) {
+            return self.poll_recording(cx);
         }
         if let Body::Child(call, _) = &self.stage
             && let Err(fault) = call.ticket.check_here()
@@ -97,14 +101,16 @@ impl<C: Codec, F: Future<Output = C::Returned>> Future for WorkflowFuture<C, F> 
         match (std::mem::replace(this.stage, Body::Done), returned) {
             (Body::Child(call, inner), Ok(returned)) => {
                 let run = Arc::clone(call.run());
-                let concluded = fault_or(&run, ())
+                let submitted = fault_or(&run, ())
                     .and_then(|()| inner.check_ended(&call.ticket.what))
-                    .and_then(|()| conclude(*call, *this.codec, Ok(returned), 1));
-                let ended = match concluded {
-                    Ok(conclusion) => Ended::Concluded(conclusion, true),
-                    Err(fault) => Ended::Fault(run, fault),
-                };
-                self.end(cx, ended)
+                    .and_then(|()| submit(*call, *this.codec, Ok(returned), 1));
+                match submitted {
+                    Ok(recording) => {
+                        *this.stage = Body::Recording(Box::new(recording));
+                        self.poll_recording(cx)
+                    }
+                    Err(fault) => self.end(cx, Ended::Fault(run, fault)),
+                }
             }
             (Body::Child(call, inner), Err(panic)) => {
                 // A panic passes every operation in the order of the program, so it ends this one.
@@ -124,6 +130,24 @@ impl<C: Codec, F: Future<Output = C::Returned>> Future for WorkflowFuture<C, F> 
 }
 
 impl<C: Codec, F: Future<Output = C::Returned>> WorkflowFuture<C, F> {
+    /// Waits until the child's result is recorded.
+    fn poll_recording(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Returned> {
+        let this = self.as_mut().project();
+        let Body::Recording(mut recording) = std::mem::replace(this.stage, Body::Done) else {
+            return Poll::Pending;
+        };
+        let Poll::Ready(done) = recording.poll(cx) else {
+            *this.stage = Body::Recording(recording);
+            return Poll::Pending;
+        };
+        let run = Arc::clone(recording.call.run());
+        let ended = match done.and_then(|()| recorded(*recording, *this.codec)) {
+            Ok(conclusion) => Ended::Concluded(conclusion, true),
+            Err(fault) => Ended::Fault(run, fault),
+        };
+        self.end(cx, ended)
+    }
+
     /// What the poll returns, or the panic or fault that it ends in.
     fn end(self: Pin<&mut Self>, cx: &mut Context<'_>, ended: Ended<C::Returned>) -> Poll<C::Returned> {
         match ended {

@@ -1,60 +1,289 @@
-//! The one way into a store: every write of an engine passes here, one batch at a time.
-//! What could not be written when a run gave itself up is written before the next write, so that no run stays
-//! owned by a process that has forgotten it, and none that is taken up again meanwhile is given up by it.
-//! Callers that wait at once will share a commit here.
+//! Group commit, the one way into a store: whatever waits for a write is committed in one transaction, and
+//! every caller goes on only after the commit that holds its write.
+//! A caller that blocks leads the batch that it opened, on its own thread; those who join it sleep until it is
+//! published. A future never leads: a thread of the store's leads what a future opened. Batches go in the order
+//! in which they were opened, whoever leads. What could not be written when a run gave itself up is written
+//! before anything else, so that no run stays owned by a process that has forgotten it.
+//! Knows no run, and no database.
 
-use std::sync::{Mutex, PoisonError};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
+use super::batch::{Answered, Batch, Ticket};
 use super::{Answer, Op, StepStore, StoreError};
+use crate::clock::Lapse;
 
 /// So many give-ups are kept for the next write; beyond it, the end of this process frees the runs.
 const LATE_MAX: usize = 10_000;
 
-/// So many of them are written in one transaction.
-const LATE_BATCH: usize = 256;
+/// The most ops of one transaction; the next one opens another batch.
+const BATCH_OPS_MAX: usize = 1_024;
+
+/// How long a leader waits for as many ops as the last commit had, in all and since the last one came. Measured:
+/// without it two groups of callers alternate in half-filled batches.
+const GATHER_MAX: Duration = Duration::from_micros(50);
+const GATHER_GAP_MAX: Duration = Duration::from_micros(12);
 
 pub(crate) struct Commits {
-    state: Mutex<State>,
+    shared: Arc<Shared>,
+    /// The thread that leads for futures, once there was one that needed it.
+    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Whether a write can wait for a disk; otherwise futures write at once.
+    blocks: bool,
+    opened_by: u32,
 }
 
-struct State {
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Told of a new orphan, and of the end.
+    work: Condvar,
+    writing: Mutex<Writing>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// The batches that wait, the oldest first. The last one is open.
+    waiting: VecDeque<Waiting>,
+    /// Those of them that no caller leads.
+    orphans: VecDeque<Arc<Batch>>,
+    is_closed: bool,
+}
+
+#[derive(Default)]
+struct Waiting {
+    batch: Arc<Batch>,
+    ops: Vec<Op>,
+    /// Which of the ops are written later if they cannot be now: nobody waits for them.
+    give_ups: Vec<usize>,
+}
+
+/// The store, for whoever leads.
+struct Writing {
     store: Box<dyn StepStore>,
     late: Vec<Op>,
+    /// How many ops the last commit had.
+    last_ops: usize,
+}
+
+thread_local! {
+    /// Whether this thread leads, or wakes those whose batch it led: it cannot wait for another leader then,
+    /// which may be itself.
+    static LEADS: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Commits {
     pub(crate) fn new(store: Box<dyn StepStore>) -> Self {
-        Self { state: Mutex::new(State { store, late: Vec::new() }) }
+        let blocks = store.blocks();
+        let writing = Mutex::new(Writing { store, late: Vec::new(), last_ops: 0 });
+        let shared = Arc::new(Shared { queue: Mutex::default(), work: Condvar::new(), writing });
+        Self { shared, writer: Mutex::default(), blocks, opened_by: std::process::id() }
     }
 
     /// Applies `op`; when this returns, it is as durable as the store makes it.
-    pub(crate) fn commit(&self, op: Op) -> Result<Answer, StoreError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.catch_up()?;
-        apply_one(&mut *state.store, op)
+    pub(crate) fn commit(&self, op: Op) -> Answered {
+        let (batch, index) = self.shared.lead_or_follow(op, false);
+        batch.wait(index)
+    }
+
+    /// Hands `op` over; its ticket is ready once it is as durable as the store makes it. A ticket that is
+    /// dropped changes nothing.
+    pub(crate) fn submit(&self, op: Op) -> Ticket {
+        if !self.blocks {
+            return Ticket::ready(self.commit(op));
+        }
+        let (batch, index) = self.hand_over(op, false);
+        Ticket::new(batch, index)
     }
 
     /// Applies `op`, now or before the next write.
     pub(crate) fn commit_soon(&self, op: Op) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.late.len() < LATE_MAX {
-            state.late.push(op);
+        let (batch, index) = self.shared.lead_or_follow(op, true);
+        _ = batch.wait(index);
+    }
+
+    /// Hands `op` over, to be applied now or before the next write.
+    pub(crate) fn submit_soon(&self, op: Op) -> Ticket {
+        if !self.blocks {
+            let (batch, index) = self.shared.lead_or_follow(op, true);
+            return Ticket::ready(batch.wait(index));
         }
-        _ = state.catch_up();
+        let (batch, index) = self.hand_over(op, true);
+        Ticket::new(batch, index)
+    }
+
+    /// Puts `op` into the open batch; the store's own thread leads it, if nobody does yet.
+    fn hand_over(&self, op: Op, give_up: bool) -> (Arc<Batch>, usize) {
+        let mut queue = self.shared.queue();
+        let (batch, index) = queue.join(op, give_up);
+        if index > 0 {
+            return (batch, index);
+        }
+        queue.orphans.push_back(Arc::clone(&batch));
+        drop(queue);
+        self.shared.work.notify_one();
+        if !self.has_writer() {
+            // The system gives no thread: late is better than never.
+            self.shared.queue().orphans.clear();
+            self.shared.lead(&batch);
+        }
+        (batch, index)
+    }
+
+    fn has_writer(&self) -> bool {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.is_none() {
+            let shared = Arc::clone(&self.shared);
+            let thread = thread::Builder::new().name("durable-writer".into());
+            *writer = thread.spawn(move || shared.lead_orphans()).ok();
+        }
+        writer.is_some()
     }
 }
 
-impl State {
+impl Drop for Commits {
+    /// Waits for what was handed over.
+    fn drop(&mut self) {
+        let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        // A forked process has the handle, but not the thread.
+        let Some(writer) = writer.filter(|_| std::process::id() == self.opened_by) else { return };
+        self.shared.queue().is_closed = true;
+        self.shared.work.notify_one();
+        if writer.thread().id() != thread::current().id() {
+            _ = writer.join();
+        }
+    }
+}
+
+impl Queue {
+    /// Puts `op` into the open batch; the first one of a batch has opened it.
+    fn join(&mut self, op: Op, give_up: bool) -> (Arc<Batch>, usize) {
+        if self.waiting.back().is_none_or(|open| open.ops.len() >= BATCH_OPS_MAX) {
+            self.waiting.push_back(Waiting::default());
+        }
+        // It has just been made sure that there is one.
+        let at = self.waiting.len() - 1;
+        let open = &mut self.waiting[at];
+        let index = open.ops.len();
+        open.ops.push(op);
+        if give_up {
+            open.give_ups.push(index);
+        }
+        (Arc::clone(&open.batch), index)
+    }
+}
+
+impl Shared {
+    fn lead_or_follow(&self, op: Op, give_up: bool) -> (Arc<Batch>, usize) {
+        let (batch, index) = self.queue().join(op, give_up);
+        if index == 0 || LEADS.get() {
+            self.lead(&batch);
+        }
+        (batch, index)
+    }
+
+    /// Commits the batches that wait, in their order, until `own` is published.
+    fn lead(&self, own: &Batch) {
+        let led_before = LEADS.replace(true);
+        while !own.is_published() {
+            // Outside the lock: a waker is the user's code.
+            self.commit_next(own).into_iter().for_each(Waker::wake);
+        }
+        LEADS.set(led_before);
+    }
+
+    fn commit_next(&self, own: &Batch) -> Vec<Waker> {
+        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another leader may have been here while this one waited for the lock.
+        if own.is_published() {
+            return Vec::new();
+        }
+        self.gather(writing.last_ops);
+        let Some(Waiting { batch, ops, give_ups }) = self.queue().waiting.pop_front() else {
+            return Vec::new();
+        };
+        let count = ops.len();
+        let committed = catch_unwind(AssertUnwindSafe(|| writing.commit(&ops, &give_ups)));
+        let answers = committed.unwrap_or_else(|_| {
+            let fatal = StoreError::Fatal { reason: "it panicked".into() };
+            (0..count).map(|_| Err(fatal.clone())).collect()
+        });
+        batch.publish(answers)
+    }
+
+    /// Waits, for a moment, until as many ops wait as the last commit had.
+    fn gather(&self, last_ops: usize) {
+        let (lapse, mut seen, mut seen_at) = (Lapse::start(), 1, Duration::ZERO);
+        while seen < last_ops {
+            let ops = self.queue().waiting.front().map_or(0, |waiting| waiting.ops.len());
+            let now = lapse.elapsed();
+            if ops > seen {
+                (seen, seen_at) = (ops, now);
+            } else if now > GATHER_MAX || now.saturating_sub(seen_at) > GATHER_GAP_MAX {
+                return;
+            }
+            thread::yield_now();
+        }
+    }
+
+    /// The thread that leads for futures.
+    fn lead_orphans(&self) {
+        loop {
+            let idle = |queue: &mut Queue| queue.orphans.is_empty() && !queue.is_closed;
+            let mut queue = self.work.wait_while(self.queue(), idle).unwrap_or_else(PoisonError::into_inner);
+            let Some(orphan) = queue.orphans.pop_front() else { return };
+            drop(queue);
+            self.lead(&orphan);
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Writing {
+    /// Applies `ops` in one transaction, and answers each. Where one op is to blame for a failure, each has a
+    /// transaction of its own.
+    fn commit(&mut self, ops: &[Op], give_ups: &[usize]) -> Vec<Answered> {
+        self.last_ops = ops.len();
+        let answers = match self.catch_up().and_then(|()| apply(&mut *self.store, ops)) {
+            Ok(answers) => answers.into_iter().map(Ok).collect(),
+            Err(error) if ops.len() > 1 && error.blames_one_op() => self.one_by_one(ops),
+            Err(error) => ops.iter().map(|_| Err(error.clone())).collect::<Vec<_>>(),
+        };
+        let left = LATE_MAX.saturating_sub(self.late.len());
+        let unwritten =
+            give_ups.iter().filter(|i| answers[**i].as_ref().is_err_and(StoreError::is_of_the_moment));
+        self.late.extend(unwritten.take(left).map(|i| ops[*i].clone()));
+        answers
+    }
+
+    fn one_by_one(&mut self, ops: &[Op]) -> Vec<Answered> {
+        let mut over: Option<StoreError> = None;
+        let mut answer = |op: &Op| {
+            if let Some(error) = &over {
+                return Err(error.clone());
+            }
+            let answered = apply(&mut *self.store, std::slice::from_ref(op));
+            over = answered.as_ref().err().filter(|error| !error.blames_one_op()).cloned();
+            answered?.pop().ok_or_else(no_answer)
+        };
+        ops.iter().map(&mut answer).collect()
+    }
+
     /// Writes what is late. An op that fails for a reason of its own is dropped: it would stand in the way for
     /// ever.
     fn catch_up(&mut self) -> Result<(), StoreError> {
-        let mut batch = LATE_BATCH;
+        let mut batch = BATCH_OPS_MAX;
         while !self.late.is_empty() {
             let from = self.late.len().saturating_sub(batch);
-            match self.store.apply(&self.late[from..]) {
-                Err(error @ (StoreError::Unavailable { .. } | StoreError::Unknown { .. })) => {
-                    return Err(error);
-                }
+            match apply(&mut *self.store, &self.late[from..]) {
+                Err(error) if error.is_of_the_moment() => return Err(error),
                 // One of them is to blame: each has a transaction of its own.
                 Err(_) if batch > 1 => batch = 1,
                 Ok(_) | Err(_) => self.late.truncate(from),
@@ -64,7 +293,14 @@ impl State {
     }
 }
 
-fn apply_one(store: &mut dyn StepStore, op: Op) -> Result<Answer, StoreError> {
-    let answer = store.apply(&[op])?.pop();
-    answer.ok_or_else(|| StoreError::Fatal { reason: "it gave no answer".into() })
+fn apply(store: &mut dyn StepStore, ops: &[Op]) -> Result<Vec<Answer>, StoreError> {
+    let answers = store.apply(ops)?;
+    if answers.len() == ops.len() { Ok(answers) } else { Err(no_answer()) }
 }
+
+fn no_answer() -> StoreError {
+    StoreError::Fatal { reason: "it did not answer each op".into() }
+}
+
+#[cfg(test)]
+mod tests;

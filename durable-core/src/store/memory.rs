@@ -47,6 +47,10 @@ impl StepStore for MemoryStore {
         Ok(ops.iter().map(|op| tables.apply(op)).collect())
     }
 
+    fn blocks(&self) -> bool {
+        false
+    }
+
     fn reader(&self) -> Result<Box<dyn StepReader>, StoreError> {
         Ok(Box::new(MemoryReader { tables: Arc::clone(&self.tables), owner: self.owner.clone() }))
     }

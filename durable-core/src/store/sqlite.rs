@@ -3,10 +3,13 @@
 //! trusted any more: the next batch opens another one, and believes what it reads only after a checkpoint.
 //! Knows no workflow and no types of the user.
 
+mod failure;
+
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
+use self::failure::{Failure, OpError, failed_read, is_harmless, is_of_one_statement, unavailable};
 use super::row::{read_run, read_step, run_columns, run_params, step_columns, step_params};
 use super::{
     Answer, Claim, CorruptRow, Disown, Epoch, Finish, Op, OpenError, OwnerId, Ownership, Record, Release,
@@ -110,12 +113,6 @@ impl StepStore for SqliteStore {
     }
 }
 
-/// Why a batch was not applied, and whether its connection can be used again.
-struct Failure {
-    error: StoreError,
-    keeps_connection: bool,
-}
-
 fn apply(connection: &mut Connection, ops: &[Op]) -> Result<Vec<Answer>, Failure> {
     let action = || format!("commit a batch of {}", ops.len());
     let before = |error: rusqlite::Error| Failure {
@@ -125,9 +122,15 @@ fn apply(connection: &mut Connection, ops: &[Op]) -> Result<Vec<Answer>, Failure
     connection.execute_batch("begin immediate").map_err(before)?;
     let answers: Result<Vec<_>, _> = ops.iter().map(|op| apply_op(connection, op)).collect();
     let answers = answers.map_err(|error| {
-        let rolled_back = connection.is_autocommit() || connection.execute_batch("rollback").is_ok();
+        // Where SQLite keeps the transaction after an error, the statement alone was wrong.
+        let stood = !connection.is_autocommit();
+        let rolled_back = !stood || connection.execute_batch("rollback").is_ok();
         match error {
             OpError::Corrupt(row) => Failure { error: row.into(), keeps_connection: rolled_back },
+            OpError::Sqlite(error) if stood && is_of_one_statement(&error) => Failure {
+                keeps_connection: rolled_back,
+                error: StoreError::Refused { reason: error.to_string() },
+            },
             OpError::Sqlite(error) => Failure {
                 keeps_connection: rolled_back && is_harmless(&error),
                 error: unavailable(&action(), &error),
@@ -144,37 +147,6 @@ fn apply(connection: &mut Connection, ops: &[Op]) -> Result<Vec<Answer>, Failure
         }
     })?;
     Ok(answers)
-}
-
-/// Whether an error says only that another process was at work.
-fn is_harmless(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
-}
-
-/// What an error means after which nothing is committed.
-fn unavailable(action: &str, error: &rusqlite::Error) -> StoreError {
-    let reason = error.to_string();
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Fatal { reason },
-        _ => StoreError::Unavailable { action: action.to_owned(), reason },
-    }
-}
-
-enum OpError {
-    Sqlite(rusqlite::Error),
-    Corrupt(CorruptRow),
-}
-
-impl From<rusqlite::Error> for OpError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl From<CorruptRow> for OpError {
-    fn from(row: CorruptRow) -> Self {
-        Self::Corrupt(row)
-    }
 }
 
 fn apply_op(connection: &Connection, op: &Op) -> Result<Answer, OpError> {
@@ -401,13 +373,6 @@ impl StepReader for SqliteReader {
             action: format!("ask whether the owner {owner} lives"),
             reason: error.to_string(),
         })
-    }
-}
-
-fn failed_read(what: &str, error: OpError) -> StoreError {
-    match error {
-        OpError::Corrupt(row) => row.into(),
-        OpError::Sqlite(error) => unavailable(&format!("read {what}"), &error),
     }
 }
 

@@ -1,0 +1,216 @@
+//! An async run makes no call of its store on a thread of the executor, so a slow disk never holds up the
+//! other tasks of that thread.
+
+mod support;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use durable::store::sqlite::SqliteStore;
+use durable::store::{
+    Answer, CorruptRow, Op, OwnerId, Ownership, RunRecord, RunStatus, StepReader, StepRecord, StepStore,
+    StoreError,
+};
+use durable::{Engine, Error, Position, RunError, WorkflowId, step, workflow};
+use support::{Log, Switches, keys};
+
+/// Refuses to be called on one thread, as a disk that takes long would be felt there. Counts its calls.
+#[derive(Clone)]
+struct Elsewhere {
+    executor: ThreadId,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Elsewhere {
+    fn check(&self) {
+        assert_ne!(thread::current().id(), self.executor, "a call of the store on the executor's thread");
+        self.calls.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+struct Store(SqliteStore, Elsewhere);
+
+struct Reader(Box<dyn StepReader>, Elsewhere);
+
+impl StepStore for Store {
+    fn apply(&mut self, ops: &[Op]) -> Result<Vec<Answer>, StoreError> {
+        self.1.check();
+        self.0.apply(ops)
+    }
+
+    fn reader(&self) -> Result<Box<dyn StepReader>, StoreError> {
+        Ok(Box::new(Reader(self.0.reader()?, self.1.clone())))
+    }
+
+    fn owner(&self) -> OwnerId {
+        self.0.owner()
+    }
+}
+
+impl StepReader for Reader {
+    fn run(&mut self, id: &WorkflowId) -> Result<Option<RunRecord>, StoreError> {
+        self.1.check();
+        self.0.run(id)
+    }
+
+    fn ownership(&mut self, id: &WorkflowId) -> Result<Option<Ownership>, StoreError> {
+        self.1.check();
+        self.0.ownership(id)
+    }
+
+    fn runs(
+        &mut self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Result<RunRecord, CorruptRow>>, StoreError> {
+        self.1.check();
+        self.0.runs(after, limit)
+    }
+
+    fn position(&mut self, id: &WorkflowId, key: &str) -> Result<Option<Position>, StoreError> {
+        self.1.check();
+        self.0.position(id, key)
+    }
+
+    fn steps(
+        &mut self,
+        id: &WorkflowId,
+        after: Option<&Position>,
+        limit: u32,
+    ) -> Result<Vec<StepRecord>, StoreError> {
+        self.1.check();
+        self.0.steps(id, after, limit)
+    }
+
+    fn lives(&mut self, owner: &OwnerId) -> Result<bool, StoreError> {
+        self.1.check();
+        self.0.lives(owner)
+    }
+}
+
+#[step]
+async fn note(name: &str) -> Result<String, String> {
+    Log::note(name);
+    if Switches::is_set(name) { Err(format!("{name} failed")) } else { Ok(name.to_uppercase()) }
+}
+
+#[step]
+async fn unstorable() -> f64 {
+    f64::NAN
+}
+
+#[workflow]
+async fn inner() -> Result<String, String> {
+    note("inner").await
+}
+
+#[workflow]
+async fn everything() -> Result<String, String> {
+    let first = note("first").await?;
+    durable::future::sleep(Duration::from_millis(1)).await;
+    let (a, b) = durable::join!(note("a"), note("b"));
+    let child = inner().await?;
+    let own = inner::run_durable("inner").await.map_err(|error| error.to_string())?;
+    if Switches::is_set("stop") {
+        unstorable().await;
+    }
+    assert!(!Switches::is_set("panic"), "the body panics");
+    Ok([first, a?, b?, child, own, note("last").await?].concat())
+}
+
+/// Runs `test` with an engine on a file, on an executor whose only thread the store refuses.
+fn with_engine(test: impl AsyncFnOnce(&Engine, &Log, &Switches) + Send + 'static) -> usize {
+    let run = move || {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.db");
+        let (log, switches) = (Log::default(), Switches::default());
+        let elsewhere = Elsewhere { executor: thread::current().id(), calls: Arc::default() };
+        let store = Store(SqliteStore::open(&path).unwrap(), elsewhere.clone());
+        let engine = support::builder(&log, &switches).store(store).unwrap();
+        smol::block_on(test(&engine, &log, &switches));
+        elsewhere.calls.load(Ordering::SeqCst)
+    };
+    thread::spawn(run).join().unwrap()
+}
+
+/// Reads on another thread, as the test itself may not.
+fn elsewhere<T: Send>(read: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| scope.spawn(read).join().unwrap())
+}
+
+const RESULT: &str = "FIRSTABINNERINNERLAST";
+
+#[test]
+fn no_way_through_a_run_calls_the_store_on_the_executor() {
+    let calls = with_engine(async |engine, log, switches| {
+        let run = || everything::durable("x").on(engine).run();
+        switches.set("b");
+        assert!(matches!(run().await, Err(RunError::Failed(error)) if error == "b failed"));
+        switches.clear();
+        switches.set("panic");
+        assert!(matches!(run().await, Err(RunError::Failed(_))), "it failed after its last step");
+        elsewhere(|| engine.rewind("x", "note_2.1.0")).unwrap();
+        assert!(matches!(run().await, Err(RunError::Engine(Error::Panicked { .. }))));
+        assert_eq!(
+            elsewhere(|| engine.run("x").unwrap().unwrap().owner),
+            None,
+            "before the caller hears of it"
+        );
+        switches.clear();
+        switches.set("stop");
+        assert!(matches!(run().await, Err(RunError::Engine(Error::Unstorable { .. }))));
+        assert_eq!(elsewhere(|| engine.run("x").unwrap().unwrap().status), RunStatus::Halted);
+        switches.clear();
+        assert_eq!(run().await.unwrap(), RESULT);
+        assert_eq!(run().await.unwrap(), RESULT);
+        assert_eq!((log.count("first"), log.count("a"), log.count("inner")), (1, 1, 3));
+        let keys = elsewhere(|| keys(engine, "x"));
+        assert_eq!(keys[..4], ["note_0", "sleep_1", "note_2.0.0", "note_2.1.0"]);
+    });
+    assert!(calls > 10, "the store was asked {calls} times");
+}
+
+#[test]
+fn a_future_that_is_dropped_gives_its_run_up_without_waiting() {
+    with_engine(async |engine, _, _| {
+        let mut run = pin!(everything::durable("x").on(engine).run());
+        // In whatever it is dropped: in a read, a write, a sleep or between two of them.
+        for _ in 0..3 {
+            _ = smol::future::poll_once(&mut run).await;
+        }
+        {
+            let dropped = everything::durable("y").on(engine).run();
+            let mut dropped = Box::pin(dropped);
+            while elsewhere(|| keys(engine, "y")).is_empty() {
+                _ = smol::future::poll_once(&mut dropped).await;
+            }
+        }
+        while elsewhere(|| engine.run("y").unwrap().unwrap().owner).is_some() {
+            smol::future::yield_now().await;
+        }
+        assert_eq!(everything::durable("y").on(engine).run().await.unwrap(), RESULT);
+        assert_eq!(run.await.unwrap(), RESULT);
+    });
+}
+
+#[test]
+fn many_runs_on_one_thread_share_their_commits() {
+    let runs = 200;
+    let calls = with_engine(async move |engine, _, _| {
+        let executor = smol::LocalExecutor::new();
+        let tasks: Vec<_> =
+            (0..runs).map(|i| executor.spawn(inner::durable(format!("run {i}")).on(engine).run())).collect();
+        executor
+            .run(async {
+                for task in tasks {
+                    assert_eq!(task.await.unwrap(), "INNER");
+                }
+            })
+            .await;
+    });
+    // One read, and a start, a step and an end for each run: without sharing as many commits.
+    assert!(calls < runs + runs, "{calls} calls of the store for {runs} runs");
+}
