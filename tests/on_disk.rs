@@ -4,7 +4,7 @@
 mod support;
 
 use durable::store::RunStatus;
-use durable::{Difference, Engine, Error, RunError, step, workflow};
+use durable::{Difference, Durability, Engine, Error, RunError, step, workflow};
 use support::{Log, Switches};
 
 #[step]
@@ -244,4 +244,25 @@ fn a_branch_that_a_map_had_not_started_before_it_broke_is_no_lost_row() {
     switches.set("wide");
     // However many of the other branches start this time before the first has broken.
     assert_eq!(a_map_breaks::durable("a").on(&engine).run().unwrap(), 2);
+}
+
+#[workflow]
+fn trivial() -> u32 {
+    1
+}
+
+#[test]
+fn engines_of_one_file_have_one_durability() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let open = |durability| Engine::builder().durability(durability).open(&path);
+    for durability in [Durability::Extra, Durability::Full, Durability::Normal, Durability::Off] {
+        let engine = open(durability).unwrap();
+        assert_eq!(trivial::durable(durability.to_string()).on(&engine).run().unwrap(), 1);
+        drop(open(durability).unwrap());
+        drop(Engine::open(&path).unwrap());
+        let other = if durability == Durability::Off { Durability::Extra } else { Durability::Off };
+        let refused = open(other).unwrap_err().to_string();
+        assert!(refused.contains(&format!("with durability {durability}")), "{refused}");
+    }
 }

@@ -60,6 +60,7 @@ pub use crate::outcome::{Undecodable, Unstorable};
 pub use crate::parallel::{Branch, Branches, join, map, scope};
 pub use crate::probe::Value;
 pub use crate::sleep::{sleep, sleep_until};
+pub use crate::store::Durability;
 
 #[doc(hidden)]
 pub use crate::private::doc;

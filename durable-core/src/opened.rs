@@ -9,25 +9,32 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::core::Core;
 use crate::error::Error;
 use crate::store::sqlite::SqliteStore;
+use crate::store::{Durability, OpenError};
 
-static OPENED: Mutex<Vec<(Identity, Weak<Core>)>> = Mutex::new(Vec::new());
+static OPENED: Mutex<Vec<(Identity, Durability, Weak<Core>)>> = Mutex::new(Vec::new());
 
-/// The core of the database at `path`: the one that is open, or a new one.
-pub(crate) fn core_at(path: &Path) -> Result<Arc<Core>, Error> {
+/// The core of the database at `path`: the one that is open, or a new one. Without a wish for its durability
+/// any will do.
+pub(crate) fn core_at(path: &Path, durability: Option<Durability>) -> Result<Arc<Core>, Error> {
     // Held while a file is opened: two threads that open one file at once must come to one core.
     let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
     // What a parent had open before a fork is not this process's.
     let own = |core: &Weak<Core>| core.upgrade().is_some_and(|core| core.check_process().is_ok());
-    opened.retain(|(_, core)| own(core));
+    opened.retain(|(_, _, core)| own(core));
     let known = Identity::of(path);
-    let open = opened.iter().find(|(other, _)| Some(other) == known.as_ref());
-    if let Some(core) = open.and_then(|(_, core)| core.upgrade()) {
+    let known = opened.iter().find(|(other, ..)| Some(other) == known.as_ref());
+    if let Some((open, core)) = known.and_then(|(_, open, core)| Some((*open, core.upgrade()?))) {
+        if let Some(asked) = durability.filter(|asked| *asked != open) {
+            let path = path.to_owned();
+            return Err(Error::Open(Arc::new(OpenError::OtherDurability { path, open, asked })));
+        }
         return Ok(core);
     }
-    let store = SqliteStore::open(path).map_err(|refused| Error::Open(Arc::new(refused)))?;
+    let durability = durability.unwrap_or_default();
+    let store = SqliteStore::open_with(path, durability).map_err(|refused| Error::Open(Arc::new(refused)))?;
     let core = Arc::new(Core::new(Box::new(store)).map_err(|source| Error::Read(Arc::new(source)))?);
     if let Some(identity) = Identity::of(path) {
-        opened.push((identity, Arc::downgrade(&core)));
+        opened.push((identity, durability, Arc::downgrade(&core)));
     }
     Ok(core)
 }

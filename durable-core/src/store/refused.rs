@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::Durability;
+
 /// Why a database was not opened. The file is as it was.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -73,6 +75,19 @@ pub enum OpenError {
         path: PathBuf,
         /// What it lacks.
         reason: String,
+    },
+    /// This process has it open already, with another durability.
+    #[error(
+        "{path} is open in this process with durability {open}, and engines of one file share it; open it with that, not with \
+         {asked}"
+    )]
+    OtherDurability {
+        /// The database.
+        path: PathBuf,
+        /// What it is open with.
+        open: Durability,
+        /// What was asked for.
+        asked: Durability,
     },
     /// The SQLite that is linked is too old.
     #[error(

@@ -12,7 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use self::look::{Found, canonical, has_log, identify, is_being_created, look, look_inside};
-use super::OpenError;
+use super::{Durability, OpenError};
 use crate::owner::private;
 
 mod look;
@@ -38,7 +38,7 @@ const STATEMENTS_KEPT: usize = 64;
 
 /// Looks at the file at `path`, creates it if there is none, and brings it to the current schema. Its
 /// canonical path and a connection that writes.
-pub(super) fn open(path: &Path) -> Result<(PathBuf, Connection), OpenError> {
+pub(super) fn open(path: &Path, durability: Durability) -> Result<(PathBuf, Connection), OpenError> {
     if rusqlite::version_number() < SQLITE_VERSION_MIN {
         return Err(OpenError::OldSqlite { found: rusqlite::version() });
     }
@@ -57,7 +57,7 @@ pub(super) fn open(path: &Path) -> Result<(PathBuf, Connection), OpenError> {
         Found::File if is_being_created(&path) => {}
         Found::File => look_inside(&path)?,
     }
-    let mut connection = connect(&path).map_err(|error| failed(&path, &error))?;
+    let mut connection = connect(&path, durability).map_err(|error| failed(&path, &error))?;
     // A log that was left behind may say that the file is to be refused, and is not to be moved into it then.
     keep_log(&path, &connection, has_log(&path))?;
     // For a new file, whatever the linked SQLite was built to do; any other keeps what it has.
@@ -74,12 +74,12 @@ fn keep_log(path: &Path, connection: &Connection, keep: bool) -> Result<(), Open
 }
 
 /// A connection that writes, set up as every one is.
-pub(super) fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
+pub(super) fn connect(path: &Path, durability: Durability) -> Result<Connection, rusqlite::Error> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags)?;
     set_up(&connection)?;
-    connection.pragma_update(None, "synchronous", "EXTRA")?;
+    connection.pragma_update(None, "synchronous", durability.word())?;
     Ok(connection)
 }
 

@@ -1,7 +1,7 @@
-//! The store in one SQLite file. One batch is one `begin immediate … commit` at `synchronous=EXTRA`; reads
-//! have a connection of their own. After an error from a commit, or from the disk, the connection is not
-//! trusted any more: the next batch opens another one, and believes what it reads only after a checkpoint.
-//! Knows no workflow and no types of the user.
+//! The store in one SQLite file. One batch is one `begin immediate … commit`, by default at
+//! `synchronous=extra`; reads have a connection of their own. After an error from a commit, or from the disk,
+//! the connection is not trusted any more: the next batch opens another one, and believes what it reads only
+//! after a checkpoint. Knows no workflow and no types of the user.
 
 mod failure;
 
@@ -12,8 +12,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use self::failure::{Failure, OpError, failed_read, is_harmless, is_of_one_statement, unavailable};
 use super::row::{read_run, read_step, run_columns, run_params, step_columns, step_params};
 use super::{
-    Answer, Claim, CorruptRow, Disown, Epoch, Finish, Op, OpenError, OwnerId, Ownership, Record, Release,
-    Reset, Rewind, RunRecord, Start, StepReader, StepRecord, StepStore, StoreError, schema, transition,
+    Answer, Claim, CorruptRow, Disown, Durability, Epoch, Finish, Op, OpenError, OwnerId, Ownership, Record,
+    Release, Reset, Rewind, RunRecord, Start, StepReader, StepRecord, StepStore, StoreError, schema,
+    transition,
 };
 use crate::key::{Position, WorkflowId};
 use crate::owner::{Owner, Owners};
@@ -31,18 +32,27 @@ use crate::owner::{Owner, Owners};
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
+    durability: Durability,
     connection: Option<Connection>,
     owners: Owners,
     owner: Owner,
 }
 
 impl SqliteStore {
-    /// Opens the database at `path`, and creates it if there is none.
+    /// Opens the database at `path`, and creates it if there is none, with [`Durability::Extra`].
     ///
     /// # Errors
     /// See [`OpenError`]; a file that is refused is left as it was.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let (path, connection) = schema::open(path)?;
+        Self::open_with(path, Durability::default())
+    }
+
+    /// As [`SqliteStore::open`], with another durability.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; a file that is refused is left as it was.
+    pub fn open_with(path: &Path, durability: Durability) -> Result<Self, OpenError> {
+        let (path, connection) = schema::open(path, durability)?;
         let owners = Owners::of(&path);
         let joined = owners
             .join()
@@ -55,14 +65,15 @@ impl SqliteStore {
         let reader = schema::connect_reader(&path).map_err(|error| schema::failed(&path, &error))?;
         let mode = reader.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
         schema::check_wal(&path, &mode.map_err(|error| schema::failed(&path, &error))?)?;
-        Ok(Self { path, connection: Some(connection), owners, owner })
+        Ok(Self { path, durability, connection: Some(connection), owners, owner })
     }
 
     /// The connection; after one was given up, a new one whose log has been checkpointed.
     fn connection(&mut self) -> Result<&mut Connection, StoreError> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => reconnect(&self.path).map_err(|error| unavailable("open the database again", &error))?,
+            None => reconnect(&self.path, self.durability)
+                .map_err(|error| unavailable("open the database again", &error))?,
         };
         Ok(self.connection.insert(connection))
     }
@@ -71,8 +82,8 @@ impl SqliteStore {
 /// What is read after a failed commit counts only once it has been checkpointed, and once another commit has
 /// gone over the place in the log where the failed one may lie: if that one is not read now, no recovery may
 /// bring it back later. The version written again is the smallest commit that SQLite does not leave out.
-fn reconnect(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let connection = schema::connect(path)?;
+fn reconnect(path: &Path, durability: Durability) -> Result<Connection, rusqlite::Error> {
+    let connection = schema::connect(path, durability)?;
     checkpoint(&connection)?;
     connection.execute_batch("begin immediate")?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;

@@ -134,3 +134,20 @@ fn a_connection_after_a_failed_commit_begins_with_a_commit_of_its_own() {
     store.connection = None;
     assert_eq!(frames(&mut store), 1, "the log begins anew with one page, over what lay at its start");
 }
+
+#[test]
+fn each_durability_is_what_sqlite_has_of_it_also_after_a_failure() {
+    // The numbers of <https://sqlite.org/pragma.html#pragma_synchronous>.
+    for (durability, number) in
+        [(Durability::Extra, 3), (Durability::Full, 2), (Durability::Normal, 1), (Durability::Off, 0)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = SqliteStore::open_with(&folder.path().join("runs.db"), durability).unwrap();
+        for _ in 0..2 {
+            let connection = store.connection().unwrap();
+            let found: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+            assert_eq!(found, number, "{durability}");
+            store.connection = None;
+        }
+    }
+}
