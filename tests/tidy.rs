@@ -179,11 +179,30 @@ fn every_package_takes_the_lints_of_the_workspace() {
         let taken = file.text.contains("[lints]\nworkspace = true\n");
         if taken { vec![] } else { vec!["it takes no lints".to_owned()] }
     };
-    // One package denies every lint there is.
-    let mut files = without(everywhere(&["/Cargo.toml"]), &["tests/lints/"]);
+    // One package denies every lint there is; the laboratory has its own table, see below.
+    let mut files = without(everywhere(&["/Cargo.toml"]), &["tests/lints/", "tests/laboratory/"]);
     files.push(File::read("Cargo.toml"));
     assert!(files.iter().any(|file| file.text.contains("\nunsafe_code = \"forbid\"\n")));
     check(&files, rule, ("a/Cargo.toml", "[package]\nname = \"a\"\n"));
+}
+
+#[test]
+fn one_room_of_the_laboratory_is_unsafe_and_else_it_has_the_same_lints() {
+    // The lines of the lint tables; a level that is lower than the workspace's would differ.
+    let lints = |path: &str, table: &str| -> HashSet<String> {
+        let text = File::read(path).text;
+        let from = text.find(table).unwrap();
+        let lines = text[from..].lines().take_while(|line| !line.starts_with("[package]"));
+        lines.filter(|line| line.contains(" = ")).map(str::to_owned).collect()
+    };
+    let ours = lints("Cargo.toml", "[workspace.lints.rust]");
+    let theirs = lints("tests/laboratory/Cargo.toml", "[lints.rust]");
+    assert_eq!(ours.difference(&theirs).collect::<Vec<_>>(), ["unsafe_code = \"forbid\""]);
+    assert!(theirs.contains("unsafe_code = \"deny\""));
+
+    let rule: Rule = |file| has_any(file.code(), &["expect(unsafe_code", "allow(unsafe_code"]);
+    let files = without(everywhere(&[".rs"]), &["tests/laboratory/src/vfs.rs"]);
+    check(&files, rule, ("tests/laboratory/src/image.rs", "#![expect(unsafe_code, reason = \"\")]"));
 }
 
 #[test]

@@ -1,0 +1,21 @@
+//! The fault laboratory of `durable`: what breaks disks and processes, and what checks that nothing is lost.
+//!
+//! A [`Recorder`] watches a folder through a SQLite file system of its own; it counts, fails, kills and
+//! records. A [`Workload`] runs in a [`World`] that keeps what it says of itself, in one order with what its
+//! database does. From a recorded trace, [`Disk`] draws what a power cut may leave. The checker compares.
+//! Nothing of `durable` knows of it: the file system is the default one of the process.
+
+mod checker;
+mod dice;
+mod image;
+mod notes;
+mod recorder;
+mod vfs;
+mod workloads;
+
+pub use checker::{Tally, Violation, check_notes, check_records};
+pub use dice::Dice;
+pub use image::{Disk, Image, Loss, materialise};
+pub use notes::{Note, World, read as read_notes};
+pub use recorder::{Cause, Done, Event, Fault, FileId, Operation, Recorder, Spell, Trace};
+pub use workloads::{AGAIN, ID, Made, Refused, Workload, builder};

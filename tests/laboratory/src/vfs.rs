@@ -1,0 +1,341 @@
+//! A SQLite file system over the one named "unix" (sqlite.org/vfs.html): files of a folder that is watched
+//! pass by its recorder, all others go straight through, and so do locks, reads and the shared memory of the
+//! write-ahead log. The only room of the repository with `unsafe` in it.
+//! The one rule: the real functions get what the real ones were made for, which are the real file that lies
+//! behind ours in memory and, in `xOpen` and `xDelete`, the real file system.
+#![expect(unsafe_code, reason = "a SQLite file system is a table of C functions")]
+
+use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use rusqlite::ffi::{
+    SQLITE_ACCESS_EXISTS, SQLITE_CANTOPEN, SQLITE_IOERR, SQLITE_OK, SQLITE_OPEN_MAIN_DB,
+    SQLITE_OPEN_MAIN_JOURNAL, SQLITE_OPEN_WAL, sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs,
+    sqlite3_vfs_find, sqlite3_vfs_register,
+};
+
+use crate::recorder::{Cause, Done, Event, FileId, Operation, Recorder, State, Verdict};
+
+/// One of our open files; the real one lies behind it.
+#[repr(C)]
+struct File {
+    base: sqlite3_file,
+    /// Null where nobody looks at the file.
+    watch: *mut Watch,
+}
+
+/// What an open file tells its recorder.
+struct Watch {
+    recorder: Recorder,
+    file: FileId,
+    /// The first sync of a new log syncs the folder too (`UNIXFILE_DIRSYNC` in SQLite's `os_unix.c`).
+    syncs_folder: bool,
+}
+
+/// The file system that is called in the end.
+struct Real(*mut sqlite3_vfs);
+
+// SAFETY: SQLite lets every thread call a registered file system, never frees or moves it, and we only read
+// it.
+unsafe impl Send for Real {}
+// SAFETY: as above.
+unsafe impl Sync for Real {}
+
+static REAL: OnceLock<Real> = OnceLock::new();
+
+/// Makes our file system the default of this process, once.
+pub(crate) fn install() {
+    REAL.get_or_init(|| {
+        // SAFETY: the name ends in a zero byte. What is found is registered for the life of the process; a
+        // copy of it is ours to change. `register` keeps the pointer, so the copy is leaked.
+        unsafe {
+            let real = sqlite3_vfs_find(c"unix".as_ptr());
+            assert!(!real.is_null(), "SQLite has no file system named unix");
+            let ours = Box::leak(Box::new(*real));
+            ours.szOsFile += c_int::try_from(size_of::<File>()).unwrap_or(c_int::MAX);
+            ours.pNext = std::ptr::null_mut();
+            ours.zName = c"laboratory".as_ptr();
+            ours.xOpen = Some(open);
+            ours.xDelete = Some(delete);
+            assert_eq!(sqlite3_vfs_register(ours, 1), SQLITE_OK);
+            Real(real)
+        }
+    });
+}
+
+fn real() -> *mut sqlite3_vfs {
+    REAL.get().map_or(std::ptr::null_mut(), |real| real.0)
+}
+
+/// The functions of our files. SQLite asks a table of version 3 for all of them.
+static METHODS: sqlite3_io_methods = sqlite3_io_methods {
+    iVersion: 3,
+    xClose: Some(close),
+    xRead: Some(read),
+    xWrite: Some(write),
+    xTruncate: Some(truncate),
+    xSync: Some(sync),
+    xFileSize: Some(file_size),
+    xLock: Some(lock),
+    xUnlock: Some(unlock),
+    xCheckReservedLock: Some(check_reserved_lock),
+    xFileControl: Some(file_control),
+    xSectorSize: Some(sector_size),
+    xDeviceCharacteristics: Some(device_characteristics),
+    xShmMap: Some(shm_map),
+    xShmLock: Some(shm_lock),
+    xShmBarrier: Some(shm_barrier),
+    xShmUnmap: Some(shm_unmap),
+    xFetch: Some(fetch),
+    xUnfetch: Some(unfetch),
+};
+
+unsafe extern "C" fn open(
+    _vfs: *mut sqlite3_vfs,
+    name: *const c_char,
+    file: *mut sqlite3_file,
+    flags: c_int,
+    out_flags: *mut c_int,
+) -> c_int {
+    // SAFETY: SQLite gives a name that ends in a zero byte (or none, for a temporary file) and lives while
+    // the file is open, and room for `szOsFile` bytes, of which the first are ours and the rest the real
+    // file's.
+    unsafe {
+        let ours = file.cast::<File>();
+        (*ours).base.pMethods = std::ptr::null();
+        (*ours).watch = std::ptr::null_mut();
+        let kinds = SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL;
+        let path = path_of(name).filter(|_| flags & kinds != 0);
+        let watched = path.and_then(|path| Some((Recorder::of(path)?, path.file_name()?.to_str()?)));
+        let existed = watched.is_some() && exists(name);
+        let Some(real_open) = (*real()).xOpen else { return SQLITE_CANTOPEN };
+        let code = real_open(real(), name, real_file(file), flags, out_flags);
+        if code != SQLITE_OK {
+            return code;
+        }
+        (*ours).base.pMethods = &raw const METHODS;
+        if let Some((recorder, name)) = watched {
+            let id = recorder.state().opened(name, !existed);
+            let syncs_folder = flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL) != 0;
+            (*ours).watch = Box::into_raw(Box::new(Watch { recorder, file: id, syncs_folder }));
+        }
+        SQLITE_OK
+    }
+}
+
+unsafe extern "C" fn delete(_vfs: *mut sqlite3_vfs, name: *const c_char, sync_folder: c_int) -> c_int {
+    // SAFETY: SQLite gives a name that ends in a zero byte; the real function gets it with its own file
+    // system.
+    unsafe {
+        let Some(real_delete) = (*real()).xDelete else { return SQLITE_IOERR };
+        let watched = path_of(name).and_then(|path| Some((Recorder::of(path)?, path.file_name()?.to_str()?)));
+        let Some((recorder, file)) = watched.filter(|_| exists(name)) else {
+            return real_delete(real(), name, sync_folder);
+        };
+        operate(&mut recorder.state(), Operation::Delete, |state, part| {
+            if part != Part::All {
+                return SQLITE_OK;
+            }
+            // Whether the folder is synced is recorded, and left out like every sync.
+            let code = real_delete(real(), name, 0);
+            if code == SQLITE_OK {
+                state.deleted(file, sync_folder != 0);
+            }
+            code
+        })
+    }
+}
+
+unsafe extern "C" fn close(file: *mut sqlite3_file) -> c_int {
+    // SAFETY: the file was opened by `open` and is closed once, so its watch is ours to free.
+    unsafe {
+        let code = match methods(file).xClose {
+            Some(close) => close(real_file(file)),
+            None => SQLITE_OK,
+        };
+        let watch = std::mem::replace(&mut (*file.cast::<File>()).watch, std::ptr::null_mut());
+        if !watch.is_null() {
+            drop(Box::from_raw(watch));
+        }
+        code
+    }
+}
+
+unsafe extern "C" fn write(
+    file: *mut sqlite3_file,
+    bytes: *const c_void,
+    amount: c_int,
+    offset: sqlite3_int64,
+) -> c_int {
+    // SAFETY: the file is one of ours, open, and not used by two threads at once; SQLite gives `amount`
+    // bytes.
+    unsafe {
+        let Some(real_write) = methods(file).xWrite else { return SQLITE_IOERR };
+        let Some(watch) = (*file.cast::<File>()).watch.as_ref() else {
+            return real_write(real_file(file), bytes, amount, offset);
+        };
+        operate(&mut watch.recorder.state(), Operation::Write, |state, part| {
+            let amount = match part {
+                Part::None => return SQLITE_OK,
+                Part::Half => amount / 2,
+                Part::All => amount,
+            };
+            let code = real_write(real_file(file), bytes, amount, offset);
+            if code == SQLITE_OK {
+                let bytes =
+                    std::slice::from_raw_parts(bytes.cast::<u8>(), usize::try_from(amount).unwrap_or(0));
+                let offset = usize::try_from(offset).unwrap_or(0);
+                state.record(Event::Write { file: watch.file, offset, bytes: bytes.to_vec() });
+            }
+            code
+        })
+    }
+}
+
+unsafe extern "C" fn truncate(file: *mut sqlite3_file, size: sqlite3_int64) -> c_int {
+    // SAFETY: the file is one of ours, open, and not used by two threads at once.
+    unsafe {
+        let Some(real_truncate) = methods(file).xTruncate else { return SQLITE_IOERR };
+        let Some(watch) = (*file.cast::<File>()).watch.as_ref() else {
+            return real_truncate(real_file(file), size);
+        };
+        operate(&mut watch.recorder.state(), Operation::Truncate, |state, part| {
+            if part != Part::All {
+                return SQLITE_OK;
+            }
+            let code = real_truncate(real_file(file), size);
+            if code == SQLITE_OK {
+                let size = usize::try_from(size).unwrap_or(0);
+                state.record(Event::Truncate { file: watch.file, size });
+            }
+            code
+        })
+    }
+}
+
+unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
+    // SAFETY: the file is one of ours, open, and not used by two threads at once.
+    unsafe {
+        let Some(real_sync) = methods(file).xSync else { return SQLITE_IOERR };
+        let Some(watch) = (*file.cast::<File>()).watch.as_mut() else {
+            return real_sync(real_file(file), flags);
+        };
+        let (id, folder) = (watch.file, watch.syncs_folder);
+        let mut done = false;
+        let code = operate(&mut watch.recorder.state(), Operation::Sync, |state, part| {
+            done = part == Part::All;
+            state.record(Event::Sync { file: id, folder, done });
+            SQLITE_OK
+        });
+        watch.syncs_folder &= !done;
+        code
+    }
+}
+
+/// How much of an operation is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    None,
+    Half,
+    All,
+}
+
+/// Does as much of an operation as its verdict wants, and says what became of it.
+fn operate(state: &mut State, operation: Operation, act: impl FnOnce(&mut State, Part) -> c_int) -> c_int {
+    let Verdict::Fail(cause, done) = state.decide(operation) else { return act(state, Part::All) };
+    let code = act(
+        state,
+        match done {
+            Done::Nothing => Part::None,
+            Done::Half => Part::Half,
+            Done::All => Part::All,
+        },
+    );
+    match cause {
+        Cause::Kill => kill_this_process(),
+        _ if code != SQLITE_OK => code,
+        _ => cause.code(operation),
+    }
+}
+
+/// Ends this process the way that runs nothing of it any more.
+fn kill_this_process() -> ! {
+    // SAFETY: neither function touches memory; the signal cannot be caught.
+    unsafe {
+        libc::kill(libc::getpid(), libc::SIGKILL);
+    }
+    // The signal may reach the process a moment later.
+    loop {
+        std::thread::park();
+    }
+}
+
+/// The real file behind one of ours.
+unsafe fn real_file(file: *mut sqlite3_file) -> *mut sqlite3_file {
+    // SAFETY: `szOsFile` made room for both, and the size of ours is a multiple of its alignment, which no
+    // file's exceeds.
+    unsafe { file.cast::<File>().add(1).cast() }
+}
+
+/// The functions of the real file behind one of ours.
+unsafe fn methods<'f>(file: *mut sqlite3_file) -> &'f sqlite3_io_methods {
+    // SAFETY: the real file was opened, so it has its functions, which are static.
+    unsafe { &*(*real_file(file)).pMethods }
+}
+
+/// The path that a name of SQLite's is.
+unsafe fn path_of<'n>(name: *const c_char) -> Option<&'n Path> {
+    // SAFETY: a name is null or ends in a zero byte, and outlives the call that it was given to.
+    (!name.is_null()).then(|| unsafe { Path::new(OsStr::from_bytes(CStr::from_ptr(name).to_bytes())) })
+}
+
+/// Whether there is a file of this name.
+unsafe fn exists(name: *const c_char) -> bool {
+    let mut found = 0;
+    // SAFETY: the name ends in a zero byte, and the answer goes to a number of ours.
+    let code =
+        unsafe { (*real()).xAccess.map(|access| access(real(), name, SQLITE_ACCESS_EXISTS, &raw mut found)) };
+    code == Some(SQLITE_OK) && found != 0
+}
+
+/// Functions that only call the real file's.
+macro_rules! forward {
+    ($($name:ident = $method:ident($($argument:ident: $type:ty),*);)+) => { $(
+        unsafe extern "C" fn $name(file: *mut sqlite3_file $(, $argument: $type)*) -> c_int {
+            // SAFETY: the file is one of ours and open, and the arguments are what SQLite gave for it.
+            unsafe {
+                match methods(file).$method {
+                    Some(method) => method(real_file(file) $(, $argument)*),
+                    None => SQLITE_IOERR,
+                }
+            }
+        }
+    )+ };
+}
+
+forward! {
+    read = xRead(bytes: *mut c_void, amount: c_int, offset: sqlite3_int64);
+    file_size = xFileSize(size: *mut sqlite3_int64);
+    lock = xLock(level: c_int);
+    unlock = xUnlock(level: c_int);
+    check_reserved_lock = xCheckReservedLock(locked: *mut c_int);
+    file_control = xFileControl(op: c_int, argument: *mut c_void);
+    sector_size = xSectorSize();
+    device_characteristics = xDeviceCharacteristics();
+    shm_map = xShmMap(region: c_int, size: c_int, extend: c_int, memory: *mut *mut c_void);
+    shm_lock = xShmLock(offset: c_int, count: c_int, flags: c_int);
+    shm_unmap = xShmUnmap(delete: c_int);
+    fetch = xFetch(offset: sqlite3_int64, amount: c_int, memory: *mut *mut c_void);
+    unfetch = xUnfetch(offset: sqlite3_int64, memory: *mut c_void);
+}
+
+unsafe extern "C" fn shm_barrier(file: *mut sqlite3_file) {
+    // SAFETY: the file is one of ours, and open.
+    unsafe {
+        if let Some(barrier) = methods(file).xShmBarrier {
+            barrier(real_file(file));
+        }
+    }
+}
