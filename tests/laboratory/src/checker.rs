@@ -20,6 +20,8 @@ pub enum Violation {
     Changed(String, u64, u64),
     /// A step returned, and its result is not recorded, or another one is.
     Lost(String, u64, Option<u64>),
+    /// A caller was told that it is not recorded and went another way, and it is.
+    Recorded(String),
     /// A body ran more than once in one process.
     RanTwice(String),
     /// The workload came to another result.
@@ -45,6 +47,9 @@ impl fmt::Display for Violation {
                     f,
                     "`{name}` returned the value of execution {ticket}, and that of {other} is recorded"
                 )
+            }
+            Self::Recorded(name) => {
+                write!(f, "`{name}` was said not to be recorded, was compensated, and is recorded")
             }
             Self::RanTwice(name) => write!(f, "the body of `{name}` ran twice in one process"),
             Self::Wrong(expected, found) => {
@@ -173,7 +178,8 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lost = self.count(|v| matches!(v, Violation::Lost(..) | Violation::Changed(..)));
         let repeated = self.count(|v| matches!(v, Violation::Repeated(_) | Violation::RanTwice(_)));
-        let wrong = self.count(|v| matches!(v, Violation::Wrong(..) | Violation::Untyped(_)));
+        let wrong = self
+            .count(|v| matches!(v, Violation::Wrong(..) | Violation::Untyped(_) | Violation::Recorded(_)));
         let panics = self.count(|v| matches!(v, Violation::Panicked(_)));
         write!(
             f,

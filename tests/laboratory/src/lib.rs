@@ -6,16 +6,22 @@
 //! Nothing of `durable` knows of it: the file system is the default one of the process.
 
 mod checker;
+mod cuts;
 mod dice;
 mod image;
 mod notes;
 mod recorder;
+mod scale;
+mod trial;
 mod vfs;
 mod workloads;
 
 pub use checker::{Tally, Violation, check_notes, check_records};
+pub use cuts::{Cut, Draws, cut_all_along};
 pub use dice::Dice;
 pub use image::{Disk, Image, Loss, materialise};
 pub use notes::{Note, World, read as read_notes};
 pub use recorder::{Cause, Done, Event, Fault, FileId, Operation, Recorder, Spell, Trace};
+pub use scale::{VARIABLE, scale};
+pub use trial::{DATABASE, Recovery, Trial, message, notes_of};
 pub use workloads::{AGAIN, ID, Made, Refused, Workload, builder};

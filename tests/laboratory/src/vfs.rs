@@ -11,9 +11,8 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use rusqlite::ffi::{
-    SQLITE_ACCESS_EXISTS, SQLITE_CANTOPEN, SQLITE_IOERR, SQLITE_OK, SQLITE_OPEN_MAIN_DB,
-    SQLITE_OPEN_MAIN_JOURNAL, SQLITE_OPEN_WAL, sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs,
-    sqlite3_vfs_find, sqlite3_vfs_register,
+    SQLITE_CANTOPEN, SQLITE_IOERR, SQLITE_OK, SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_MAIN_JOURNAL, SQLITE_OPEN_WAL,
+    sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register,
 };
 
 use crate::recorder::{Cause, Done, Event, FileId, Operation, Recorder, State, Verdict};
@@ -109,7 +108,7 @@ unsafe extern "C" fn open(
         let kinds = SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL;
         let path = path_of(name).filter(|_| flags & kinds != 0);
         let watched = path.and_then(|path| Some((Recorder::of(path)?, path.file_name()?.to_str()?)));
-        let existed = watched.is_some() && exists(name);
+        let existed = path.is_some_and(exists);
         let Some(real_open) = (*real()).xOpen else { return SQLITE_CANTOPEN };
         let code = real_open(real(), name, real_file(file), flags, out_flags);
         if code != SQLITE_OK {
@@ -131,7 +130,7 @@ unsafe extern "C" fn delete(_vfs: *mut sqlite3_vfs, name: *const c_char, sync_fo
     unsafe {
         let Some(real_delete) = (*real()).xDelete else { return SQLITE_IOERR };
         let watched = path_of(name).and_then(|path| Some((Recorder::of(path)?, path.file_name()?.to_str()?)));
-        let Some((recorder, file)) = watched.filter(|_| exists(name)) else {
+        let Some((recorder, file)) = watched.filter(|_| path_of(name).is_some_and(exists)) else {
             return real_delete(real(), name, sync_folder);
         };
         operate(&mut recorder.state(), Operation::Delete, |state, part| {
@@ -291,13 +290,9 @@ unsafe fn path_of<'n>(name: *const c_char) -> Option<&'n Path> {
     (!name.is_null()).then(|| unsafe { Path::new(OsStr::from_bytes(CStr::from_ptr(name).to_bytes())) })
 }
 
-/// Whether there is a file of this name.
-unsafe fn exists(name: *const c_char) -> bool {
-    let mut found = 0;
-    // SAFETY: the name ends in a zero byte, and the answer goes to a number of ours.
-    let code =
-        unsafe { (*real()).xAccess.map(|access| access(real(), name, SQLITE_ACCESS_EXISTS, &raw mut found)) };
-    code == Some(SQLITE_OK) && found != 0
+/// Whether there is a file of this name. SQLite's own answer calls an empty file none.
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// Functions that only call the real file's.
