@@ -31,7 +31,7 @@ impl fmt::Display for Cut {
 /// How many images of a trace are drawn.
 #[derive(Debug, Clone, Copy)]
 pub struct Draws {
-    /// No cut is made before so many events.
+    /// The first cut is after so many events.
     pub from: usize,
     /// Every so many events there is a cut.
     pub every: usize,
@@ -50,7 +50,7 @@ pub fn cut_all_along(
     let mut disk = Disk::before(trace);
     let mut notes = Vec::new();
     for after in 0..=trace.events.len() {
-        if after >= draws.from && after % draws.every == 0 {
+        if after >= draws.from && (after - draws.from).is_multiple_of(draws.every) {
             tally.points += 1;
             for seed in 0..draws.times {
                 let turn = (after / draws.every) as u64 + seed;

@@ -8,20 +8,24 @@
 mod checker;
 mod cuts;
 mod dice;
+mod faults;
 mod image;
 mod notes;
 mod recorder;
 mod scale;
 mod trial;
 mod vfs;
+mod victim;
 mod workloads;
 
 pub use checker::{Tally, Violation, check_notes, check_records};
 pub use cuts::{Cut, Draws, cut_all_along};
 pub use dice::Dice;
+pub use faults::{Struck, strike};
 pub use image::{Disk, Image, Loss, materialise};
 pub use notes::{Note, World, read as read_notes};
 pub use recorder::{Cause, Done, Event, Fault, FileId, Operation, Recorder, Spell, Trace};
 pub use scale::{VARIABLE, scale};
 pub use trial::{DATABASE, Recovery, Trial, message, notes_of};
+pub use victim::{Ended, Victim};
 pub use workloads::{AGAIN, ID, Made, Refused, Workload, builder};

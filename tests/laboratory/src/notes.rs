@@ -13,7 +13,7 @@ use crate::recorder::Recorder;
 /// One line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    /// A process, or an engine in its place, began.
+    /// A process began, or called the workload again after a fault.
     Start,
     /// A body ran, under this name, and is known by a ticket that no other execution has.
     Effect(String, u64),

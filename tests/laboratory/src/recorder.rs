@@ -151,6 +151,7 @@ pub(crate) struct State {
     trace: Trace,
     operations: u64,
     struck: u64,
+    struck_after: Option<usize>,
     fault: Option<Fault>,
 }
 
@@ -214,6 +215,11 @@ impl Recorder {
         self.state().struck
     }
 
+    /// After how many events the first of them went wrong.
+    pub fn struck_after(&self) -> Option<usize> {
+        self.state().struck_after
+    }
+
     /// Records what the workload says.
     pub fn say(&self, note: Note) {
         self.state().record(Event::Said(note));
@@ -264,6 +270,7 @@ impl State {
             return Verdict::Go;
         }
         self.struck += 1;
+        self.struck_after.get_or_insert(self.trace.events.len());
         Verdict::Fail(fault.cause, fault.done)
     }
 

@@ -1,0 +1,23 @@
+//! A process that runs one workload to its end, unless it is killed on the way. It is told by its arguments
+//! where, what, and at which operation to die: `victim <folder> <workload> [<operation> <nothing|half>]`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use durable_laboratory::{Victim, Workload};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let folder = arguments.next().map(PathBuf::from).expect("a folder");
+    let mut words = arguments.map(|argument| argument.into_string().expect("a word"));
+    let workload = words.next().and_then(|name| Workload::named(&name)).expect("a workload");
+    let kill = words.next().map(|at| (at.parse().expect("an operation"), words.next()));
+    let kill = kill.map(|(at, done)| Victim::kill(at, done.as_deref() == Some("half")));
+    match Victim::live(&folder, workload, kill) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Processes that are killed: how one is started, what it does, and what its folder holds when it is gone.
+//! The one rule: what a process leaves is judged by another one, which has only its folder.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::checker::Violation;
+use crate::notes::{World, read};
+use crate::recorder::{Done, Fault, Recorder};
+use crate::trial::{DATABASE, Trial};
+use crate::workloads::{Workload, builder};
+
+/// The log of all processes of a folder.
+const NOTES: &str = "notes";
+
+/// The signal that cannot be caught.
+const SIGKILL: i32 = libc::SIGKILL;
+
+/// A folder in which processes run a workload.
+#[derive(Debug)]
+pub struct Victim {
+    program: PathBuf,
+    trial: Trial,
+    folder: TempDir,
+}
+
+/// How a process ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was killed.
+    Killed,
+    /// It came to the end of its workload.
+    Unharmed,
+    /// Neither; what it said.
+    Otherwise(String),
+}
+
+impl Victim {
+    /// A new folder; `program` is the victim's binary.
+    pub fn new(program: &str, trial: Trial) -> Self {
+        Self { program: program.into(), trial, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// The same with a copy of the folder.
+    #[must_use = "the copy is gone when it is dropped"]
+    pub fn copy(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(self.folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        }
+        Self { program: self.program.clone(), trial: self.trial, folder }
+    }
+
+    /// The fault that kills at operation `at`, with half of its bytes written or none.
+    pub fn kill(at: u64, half: bool) -> Fault {
+        Fault::kill(at, if half { Done::Half } else { Done::Nothing })
+    }
+
+    /// Starts a process that goes on with the folder, to be killed at this operation.
+    pub fn run(&self, kill: Option<(u64, bool)>) -> Ended {
+        let mut command = Command::new(&self.program);
+        command.arg(self.folder.path()).arg(self.trial.workload.name());
+        if let Some((at, half)) = kill {
+            command.arg(at.to_string()).arg(if half { "half" } else { "nothing" });
+        }
+        let output = command.output().unwrap();
+        match output.status.signal() {
+            Some(SIGKILL) => Ended::Killed,
+            None if output.status.success() => Ended::Unharmed,
+            _ => Ended::Otherwise(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+
+    /// What such a process does: the number of its operations, once it has come to its end.
+    pub fn live(folder: &Path, workload: Workload, kill: Option<Fault>) -> Result<u64, durable::Error> {
+        let recorder = Recorder::watch(folder);
+        if let Some(fault) = kill {
+            recorder.plan(fault);
+        }
+        let engine = builder(World::kept(&folder.join(NOTES))).open(folder.join(DATABASE))?;
+        workload.run(&engine)?;
+        drop(engine);
+        Ok(recorder.operations())
+    }
+
+    /// Goes on with the folder in this process, to the end, and judges all that happened there.
+    pub fn judge(&self) -> Vec<Violation> {
+        let (folder, trial) = (self.folder.path(), self.trial);
+        let _recorder = Recorder::watch(folder);
+        trial.judge(|| {
+            let engine = builder(World::kept(&folder.join(NOTES))).open(folder.join(DATABASE))?;
+            let result = trial.workload.run(&engine)?;
+            trial.check(&engine, result, &read(&folder.join(NOTES)))
+        })
+    }
+}
