@@ -144,8 +144,20 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
         transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
     }
     transaction.commit().map_err(failed)?;
-    let mode = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
-    check_wal(path, &mode.map_err(failed)?)
+    let mode = switch_to_wal(connection).map_err(failed)?;
+    check_wal(path, &mode)
+}
+
+/// Asks for a write-ahead log, and says which mode came of it. The statement is stepped to its end, since it
+/// commits only there: its row comes before, and rusqlite's functions for pragmas stop at the row.
+fn switch_to_wal(connection: &Connection) -> Result<String, rusqlite::Error> {
+    let mut statement = connection.prepare("pragma journal_mode = wal")?;
+    let mut rows = statement.query([])?;
+    let mut mode = String::new();
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
+    }
+    Ok(mode)
 }
 
 /// Refuses a database that has no write-ahead log; asked once more on a connection of its own.
