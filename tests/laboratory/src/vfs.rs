@@ -11,8 +11,9 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use rusqlite::ffi::{
-    SQLITE_CANTOPEN, SQLITE_IOERR, SQLITE_OK, SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_MAIN_JOURNAL, SQLITE_OPEN_WAL,
-    sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register,
+    SQLITE_CANTOPEN, SQLITE_FCNTL_PDB, SQLITE_FCNTL_PRAGMA, SQLITE_IOERR, SQLITE_OK, SQLITE_OPEN_MAIN_DB,
+    SQLITE_OPEN_MAIN_JOURNAL, SQLITE_OPEN_WAL, sqlite3, sqlite3_file, sqlite3_int64, sqlite3_io_methods,
+    sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register, sqlite3_wal_autocheckpoint,
 };
 
 use crate::recorder::{Cause, Done, Event, FileId, Operation, Recorder, State, Verdict};
@@ -31,6 +32,8 @@ struct Watch {
     file: FileId,
     /// The first sync of a new log syncs the folder too (`UNIXFILE_DIRSYNC` in SQLite's `os_unix.c`).
     syncs_folder: bool,
+    /// The connection, until it was asked for checkpoints.
+    database: *mut sqlite3,
 }
 
 /// The file system that is called in the end.
@@ -44,10 +47,14 @@ unsafe impl Sync for Real {}
 
 static REAL: OnceLock<Real> = OnceLock::new();
 
+/// So many pages in the log are moved to the database by the commit that adds the last of them. SQLite's own
+/// 1,000 would leave checkpoints, and logs that begin anew, to long runs alone.
+const CHECKPOINT_PAGES: c_int = 10;
+
 /// Makes our file system the default of this process, once.
 pub(crate) fn install() {
     REAL.get_or_init(|| {
-        // SAFETY: the name ends in a zero byte. What is found is registered for the life of the process; a
+        // SAFETY: the names end in a zero byte. What is found is registered for the life of the process; a
         // copy of it is ours to change. `register` keeps the pointer, so the copy is leaked.
         unsafe {
             let real = sqlite3_vfs_find(c"unix".as_ptr());
@@ -118,7 +125,12 @@ unsafe extern "C" fn open(
         if let Some((recorder, name)) = watched {
             let id = recorder.state().opened(name, !existed);
             let syncs_folder = flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL) != 0;
-            (*ours).watch = Box::into_raw(Box::new(Watch { recorder, file: id, syncs_folder }));
+            (*ours).watch = Box::into_raw(Box::new(Watch {
+                recorder,
+                file: id,
+                syncs_folder,
+                database: std::ptr::null_mut(),
+            }));
         }
         SQLITE_OK
     }
@@ -233,6 +245,24 @@ unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
     }
 }
 
+/// Asks a connection for checkpoints when it runs its first pragma: only once it is open has SQLite set its
+/// own number of pages.
+unsafe extern "C" fn file_control(file: *mut sqlite3_file, op: c_int, argument: *mut c_void) -> c_int {
+    // SAFETY: the file is one of ours and open. `SQLITE_FCNTL_PDB` brings a pointer to the connection, which
+    // outlives its files; `SQLITE_FCNTL_PRAGMA` is sent by that connection, on its thread.
+    unsafe {
+        if let Some(watch) = (*file.cast::<File>()).watch.as_mut() {
+            if op == SQLITE_FCNTL_PDB {
+                watch.database = *argument.cast();
+            } else if op == SQLITE_FCNTL_PRAGMA && !watch.database.is_null() {
+                sqlite3_wal_autocheckpoint(watch.database, CHECKPOINT_PAGES);
+                watch.database = std::ptr::null_mut();
+            }
+        }
+        forward_control(file, op, argument)
+    }
+}
+
 /// How much of an operation is done.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -316,7 +346,7 @@ forward! {
     lock = xLock(level: c_int);
     unlock = xUnlock(level: c_int);
     check_reserved_lock = xCheckReservedLock(locked: *mut c_int);
-    file_control = xFileControl(op: c_int, argument: *mut c_void);
+    forward_control = xFileControl(op: c_int, argument: *mut c_void);
     sector_size = xSectorSize();
     device_characteristics = xDeviceCharacteristics();
     shm_map = xShmMap(region: c_int, size: c_int, extend: c_int, memory: *mut *mut c_void);
