@@ -36,6 +36,10 @@ deny:
 ui:
     TRYBUILD=overwrite cargo test --test ui
 
+# The promises under faults, ten times the usual number of kills and power cuts: 10,000 and 20,000, printed by the run.
+prove scale="10":
+    DURABLE_LABORATORY_SCALE={{scale}} cargo test -p durable-laboratory -- --nocapture
+
 # All that CI does.
 ci:
     bash .ci/run
