@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::checker::{Tally, Violation};
 use crate::dice::Dice;
-use crate::image::{Disk, Image, Loss};
+use crate::image::{Image, Loss};
 use crate::notes::Note;
 use crate::recorder::{Event, Trace};
 
@@ -47,7 +47,7 @@ pub fn cut_all_along(
     tally: &mut Tally,
     mut judge: impl FnMut(Cut, &Image, &[Note]) -> Vec<Violation>,
 ) {
-    let mut disk = Disk::before(trace);
+    let mut disk = trace.before.clone();
     let mut notes = Vec::new();
     for after in 0..=trace.events.len() {
         if after >= draws.from && (after - draws.from).is_multiple_of(draws.every) {

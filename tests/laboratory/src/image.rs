@@ -73,19 +73,34 @@ enum Fate {
 pub type Image = BTreeMap<String, Vec<u8>>;
 
 impl Disk {
-    /// The disk before the first event of `trace`.
-    pub fn before(trace: &Trace) -> Self {
+    /// A disk that holds these files, all of them durable.
+    pub fn holding(image: Image) -> Self {
         let mut disk = Self::default();
-        for (file, (name, bytes)) in trace.initial.iter().enumerate() {
-            disk.file(file).bytes.clone_from(bytes);
-            disk.names.insert(name.clone(), file);
+        for (file, (name, bytes)) in image.into_iter().enumerate() {
+            disk.file(file).bytes = bytes;
+            disk.names.insert(name, file);
         }
         disk
     }
 
+    /// The names of its files as processes see them while there is power.
+    pub fn names(&self) -> BTreeMap<String, FileId> {
+        let mut names = self.names.clone();
+        for (name, file) in &self.pending {
+            rename(&mut names, name, *file);
+        }
+        names
+    }
+
+    /// How many files it ever had.
+    pub fn files(&self) -> usize {
+        let named = self.names().into_values().max().map_or(0, |file| file + 1);
+        self.files.len().max(named)
+    }
+
     /// The disk after the first `cut` events of `trace`.
     pub fn after(trace: &Trace, cut: usize) -> Self {
-        let mut disk = Self::before(trace);
+        let mut disk = trace.before.clone();
         for event in &trace.events[..cut] {
             disk.apply(event);
         }
@@ -246,7 +261,7 @@ mod tests {
     use super::*;
 
     fn trace(events: Vec<Event>) -> Trace {
-        Trace { initial: vec![("a.db".into(), b"old".to_vec())], events }
+        Trace { before: Disk::holding([("a.db".to_owned(), b"old".to_vec())].into()), events }
     }
 
     fn written(offset: usize, bytes: &[u8]) -> Event {

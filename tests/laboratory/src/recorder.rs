@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rusqlite::ffi;
 
+use crate::image::{Disk, Image};
 use crate::notes::Note;
 
 /// What the names of files end in that are looked at.
@@ -68,8 +69,8 @@ pub enum Event {
 /// What a folder held when it was first looked at, and all that happened since.
 #[derive(Debug, Clone, Default)]
 pub struct Trace {
-    /// The files that were there, durable, by name; the place in this list is the file's id.
-    pub initial: Vec<(String, Vec<u8>)>,
+    /// The disk before all of it.
+    pub before: Disk,
     /// What happened, in order.
     pub events: Vec<Event>,
 }
@@ -168,18 +169,27 @@ impl Recorder {
     /// Looks at `folder` from now on, and makes every database that is opened from now on pass here. Syncs
     /// are recorded and left out: what they are for is told by images.
     pub fn watch(folder: &Path) -> Self {
-        crate::vfs::install();
-        let folder = folder.canonicalize().unwrap();
-        let mut state = State::default();
-        for entry in fs::read_dir(&folder).unwrap() {
+        let mut image = Image::new();
+        for entry in fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
             if ENDINGS.iter().any(|ending| name.ends_with(ending)) {
-                state.names.insert(name.clone(), state.files);
-                state.files += 1;
-                state.trace.initial.push((name, fs::read(entry.path()).unwrap()));
+                image.insert(name, fs::read(entry.path()).unwrap());
             }
         }
+        Self::watch_on(folder, Disk::holding(image))
+    }
+
+    /// The same, of a folder on a disk that an earlier process left, with what was pending then.
+    pub fn watch_on(folder: &Path, disk: Disk) -> Self {
+        crate::vfs::install();
+        let folder = folder.canonicalize().unwrap();
+        let state = State {
+            names: disk.names().into_iter().collect(),
+            files: disk.files(),
+            trace: Trace { before: disk, events: Vec::new() },
+            ..State::default()
+        };
         let state = Arc::new(Mutex::new(state));
         let mut folders = lock(&FOLDERS);
         folders.retain(|(_, state)| state.strong_count() > 0);

@@ -7,7 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use durable::Engine;
 
 use crate::checker::{Violation, check_notes, check_records};
-use crate::image::{Image, materialise};
+use crate::dice::Dice;
+use crate::image::{Disk, Image, Loss, materialise};
 use crate::notes::{Note, World};
 use crate::recorder::{Event, Recorder, Trace};
 use crate::workloads::{Workload, builder};
@@ -59,9 +60,15 @@ impl Trial {
 
     /// Opens an image as the process does that comes after the power cut, and finishes the run.
     pub fn recover(&self, image: &Image, earlier: &[Note]) -> Recovery {
+        self.resume(Disk::holding(image.clone()), earlier)
+    }
+
+    /// Goes on where a process was killed that left this disk: what was pending then still is.
+    pub fn resume(&self, disk: Disk, earlier: &[Note]) -> Recovery {
         let folder = tempfile::tempdir().unwrap();
-        materialise(image, folder.path());
-        let recorder = Recorder::watch(folder.path());
+        // Without a power cut nothing is lost, whatever the seed.
+        materialise(&disk.draw(Loss::Nothing, &mut Dice::new(0)), folder.path());
+        let recorder = Recorder::watch_on(folder.path(), disk);
         let violations = self.judge(|| {
             let world = World::traced(earlier.to_vec(), &recorder);
             let engine = builder(world).open(folder.path().join(DATABASE))?;

@@ -4,7 +4,8 @@
 //! body nor a result may have rested on the word of the connection that failed.
 
 use durable_laboratory::{
-    Cause, Done, Draws, Fault, Spell, Tally, Trial, Workload, cut_all_along, scale, strike,
+    Cause, Disk, Done, Draws, Fault, Spell, Tally, Trial, Violation, Workload, cut_all_along, notes_of,
+    scale, strike,
 };
 
 /// Of so many events after an error one is a power cut, in the short run.
@@ -55,4 +56,40 @@ fn a_failed_operation_that_was_done_is_not_believed() {
 #[test]
 fn a_failed_operation_of_nested_children_is_not_believed() {
     sweep(Workload::Nested, Done::Nothing);
+}
+
+/// The process is killed so many events after an error, before it can write over what is in doubt.
+const KILLED_AFTER: usize = 1;
+
+// Known not to hold, and pinned until it does: a sync of the log fails, the process is killed before its next
+// commit, the next process reads the log that the system still holds and goes on behind it, and the power
+// goes. Where the system dropped what it could not write, the log ends before all that was acknowledged
+// since. Who opens a database whose log was left behind would have to write that log anew before it trusts
+// it, with everybody else shut out.
+#[test]
+fn what_a_killed_process_left_in_doubt_is_believed_too_soon() {
+    let trial = Trial::of(Workload::Sequential);
+    let mut tally = Tally::new("a log in doubt that a killed process left, sequential");
+    for at in 1.. {
+        let fault = Fault { at, spell: Spell::Once, cause: Cause::Broken, done: Done::Nothing };
+        let struck = strike(trial, fault);
+        let Some(after) = struck.after else { break };
+        let mut left = struck.trace;
+        left.events.truncate(after + KILLED_AFTER);
+        let earlier = notes_of(&left, &[]);
+        let resumed = trial.resume(Disk::after(&left, left.events.len()), &earlier);
+        let place = format!("operation {at} fails, killed");
+        tally.add(&place, resumed.violations);
+        let mut part = Tally::default();
+        let from = usize::try_from(at % CUT_EVERY).unwrap();
+        let draws = Draws { from, every: 16, times: scale() };
+        cut_all_along(&resumed.trace, draws, &mut part, |_, image, notes| {
+            trial.recover(image, &[&earlier, notes].concat()).violations
+        });
+        for (cut, violation) in std::mem::take(&mut part.violations) {
+            tally.add(format!("{place}, resumed, {cut}"), vec![violation]);
+        }
+        tally.merge(part);
+    }
+    tally.must_catch(|violation| matches!(violation, Violation::Repeated(_) | Violation::Changed(..)));
 }
