@@ -4,7 +4,7 @@
 //! taken from another execution shows; the results rest on the values alone, so they are the same in every
 //! run.
 
-use durable::{Clock, Engine, RunError, TestClock, step, workflow};
+use durable::{Engine, RunError, TestClock, step, workflow};
 use serde::{Deserialize, Serialize};
 
 use crate::notes::World;
@@ -227,7 +227,5 @@ impl Workload {
 
 /// An engine's settings for a workload in this world: nobody waits, and the dice are the same in every run.
 pub fn builder(world: World) -> durable::Builder {
-    let clock = TestClock::default();
-    clock.pause(std::time::Duration::from_secs(1));
-    Engine::builder().with(world).clock(clock).seed(1)
+    Engine::builder().with(world).clock(TestClock::default()).seed(1)
 }

@@ -9,7 +9,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_victim");
 const RECOVERIES: u64 = 1;
 
 /// So many folders of each workload are stormed, times the scale.
-const STORMS: u64 = 4;
+const STORMS: u64 = 14;
 
 /// So many kills one folder takes at most: each leaves at least nothing behind.
 const KILLS_MAX: u64 = 1_000;
