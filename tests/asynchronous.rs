@@ -3,11 +3,13 @@
 
 mod support;
 
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 use durable::store::RunStatus;
 use durable::{Engine, Error, RunError, step, workflow};
@@ -343,4 +345,54 @@ fn a_step_that_a_dropped_run_calls_in_its_drop_is_a_plain_call() {
     assert_eq!(keys(&engine, "x"), ["fetch_0"], "nothing is recorded at a place that timing chose");
     assert_eq!(log.take(), ["one", "cleanup"]);
     assert_eq!(smol::block_on(cleaning::durable("x").on(&engine).run()).unwrap(), "ONETWO");
+}
+
+/// Wakes another task when it is dropped, as one does whose last handle a waker is.
+struct WakesWhenDropped(Arc<Mutex<Option<Waker>>>);
+
+impl Wake for WakesWhenDropped {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for WakesWhenDropped {
+    fn drop(&mut self) {
+        if let Some(waker) = self.0.lock().unwrap().take() {
+            waker.wake();
+        }
+    }
+}
+
+#[test]
+fn a_waker_may_wake_a_branch_when_it_is_dropped() {
+    let slot: Arc<Mutex<Option<Waker>>> = Arc::default();
+    let branch = Arc::clone(&slot);
+    let mut all = pin!(durable::future::join_all([poll_fn(move |cx| {
+        *branch.lock().unwrap() = Some(cx.waker().clone());
+        Poll::<()>::Pending
+    })]));
+    let first = Waker::from(Arc::new(WakesWhenDropped(slot)));
+    assert!(all.as_mut().poll(&mut Context::from_waker(&first)).is_pending());
+    drop(first);
+    assert!(all.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+}
+
+struct PanicsWhenWoken(Arc<AtomicBool>);
+
+impl Wake for PanicsWhenWoken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+        panic!("the queue is gone");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_ends_no_thread_that_others_need() {
+    let woken = Arc::new(AtomicBool::new(false));
+    let waker = Waker::from(Arc::new(PanicsWhenWoken(Arc::clone(&woken))));
+    let mut sleep = pin!(durable::future::sleep(Duration::from_millis(1)));
+    assert!(sleep.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    while !woken.load(Ordering::SeqCst) {
+        thread::yield_now();
+    }
+    smol::block_on(durable::future::sleep(Duration::from_millis(1)));
 }

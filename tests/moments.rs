@@ -267,10 +267,42 @@ fn each_step_that_a_step_calls_has_an_idempotency_key_of_its_own() {
         line.split_once('-').unwrap().1.to_owned()
     };
     assert_eq!(key_of("outer"), "outer_0");
-    assert_eq!((key_of("own"), key_of("again")), ("outer_0/key_0".into(), "outer_0/key_1".into()));
-    assert_eq!((key_of("left"), key_of("right")), ("outer_0/2.0/key_0".into(), "outer_0/2.1/key_0".into()));
+    assert_eq!((key_of("own"), key_of("again")), ("outer_0.key_0".into(), "outer_0.key_1".into()));
+    assert_eq!(
+        (key_of("left"), key_of("right")),
+        ("outer_0.join_0.0.key_0".into(), "outer_0.join_0.1.key_0".into())
+    );
     assert_eq!(
         (key_of("async"), key_of("b")),
-        ("outer_0/key_async_3".into(), "outer_0/4.1/key_async_0".into())
+        ("outer_0.key_async_0".into(), "outer_0.join!_0.1.key_async_0".into())
     );
+}
+
+#[step(name = "outer_two_0/charge")]
+fn slashed() -> String {
+    durable::idempotency_key()
+}
+
+#[step]
+fn charge() -> String {
+    durable::idempotency_key()
+}
+
+#[step]
+fn outer_two() -> Vec<String> {
+    vec![charge(), charge()]
+}
+
+#[workflow]
+fn odd_names() -> Vec<String> {
+    let mut keys = outer_two();
+    keys.push(slashed());
+    keys
+}
+
+#[test]
+fn no_name_makes_the_key_of_a_call_within_a_step() {
+    let (engine, _, _) = engine();
+    let keys = odd_names::durable("x").on(&engine).run().unwrap();
+    assert_eq!(keys.iter().collect::<HashSet<_>>().len(), 3, "{keys:?}");
 }

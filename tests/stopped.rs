@@ -252,3 +252,123 @@ fn a_panic_of_the_closure_of_a_map_goes_on_once_the_branches_have_ended() {
     assert_eq!(smol::block_on(breaks_in_the_closure::durable("x").on(&engine).run()).unwrap(), 6);
     assert_eq!(log.count("start 1"), 0);
 }
+
+#[workflow]
+fn sleeper() {
+    durable::sleep(Duration::from_hours(24 * 30));
+}
+
+#[workflow]
+async fn async_sleeper() {
+    durable::future::sleep(Duration::from_hours(24 * 30)).await;
+}
+
+#[workflow]
+fn runs_a_sleeper(polled: bool) -> u32 {
+    let stop = || {
+        durable::resource::<Stands>().until_someone_waits();
+        unstorable_at_once();
+    };
+    durable::join(stop, || {
+        if polled {
+            smol::block_on(async_sleeper::run_durable("inner")).unwrap();
+        } else {
+            sleeper::run_durable("inner").unwrap();
+        }
+    });
+    1
+}
+
+/// Bug: a run that was stopped waited for the sleep of a run that it executes. Fix: it stops that too, which is
+/// left as it is, since nothing is wrong with it.
+#[test]
+fn a_run_that_is_stopped_stops_the_runs_that_it_executes() {
+    for polled in [false, true] {
+        let (log, switches, clock) = (Log::default(), Switches::default(), Stands::default());
+        let engine = support::builder(&log, &switches).with(clock.clone()).clock(clock).in_memory().unwrap();
+        let on = engine.clone();
+        let ended = ends(move || runs_a_sleeper::durable("x", polled).on(&on).run());
+        assert!(matches!(ended, Err(RunError::Engine(Error::Unstorable { .. }))), "{ended:?}");
+        let inner = engine.run("inner").unwrap().unwrap();
+        assert_eq!((inner.status, inner.owner, inner.error), (RunStatus::Running, None, None));
+        assert_eq!(keys(&engine, "inner"), ["sleep_0"]);
+    }
+}
+
+#[workflow]
+async fn plain_code_in_a_branch() -> u32 {
+    let log = durable::resource::<Log>();
+    durable::join!(async { unstorable_at_once() }, async { log.push("after the fault") });
+    1
+}
+
+#[test]
+fn no_branch_is_polled_after_a_fault() {
+    let (engine, log, _) = engine();
+    smol::block_on(plain_code_in_a_branch::durable("x").on(&engine).run()).unwrap_err();
+    assert!(log.lines().is_empty());
+}
+
+type Moved = std::pin::Pin<Box<dyn Future<Output = String> + Send>>;
+
+/// Where one run leaves an operation that it has begun.
+#[derive(Clone, Default)]
+struct Place(Arc<Mutex<Option<Moved>>>);
+
+async fn begun() -> Moved {
+    let mut step: Moved = Box::pin(note_in_turns());
+    assert!(smol::future::poll_once(&mut step).await.is_none());
+    step
+}
+
+#[step]
+async fn note_in_turns() -> String {
+    smol::future::yield_now().await;
+    "moved".to_owned()
+}
+
+#[workflow(allow(thread))]
+async fn moves_to_a_task() -> String {
+    smol::block_on(smol::spawn(begun().await))
+}
+
+#[workflow(allow(thread))]
+fn moves_to_a_task_from_a_call() -> String {
+    smol::block_on(async { smol::spawn(begun().await).await })
+}
+
+#[workflow]
+async fn leaves() -> u32 {
+    *durable::resource::<Place>().0.lock().unwrap() = Some(begun().await);
+    poll_fn(|_| Poll::<()>::Pending).await;
+    1
+}
+
+#[workflow]
+async fn takes() -> String {
+    let step = durable::resource::<Place>().0.lock().unwrap().take().unwrap();
+    step.await
+}
+
+/// Bug: whoever awaited an operation of a run elsewhere waited for ever once that had stopped the run, the run
+/// itself included. Fix: it is polled again, and unwinds with the fault.
+#[test]
+fn an_operation_that_was_moved_away_ends_wherever_it_is() {
+    let (engine, _, _) = engine();
+    let on = engine.clone();
+    let moved = ends(move || smol::block_on(moves_to_a_task::durable("x").on(&on).run()));
+    assert!(matches!(moved, Err(RunError::Engine(Error::Unstructured(_)))), "{moved:?}");
+    let moved = ends(move || moves_to_a_task_from_a_call::durable("y").on(&engine).run());
+    assert!(matches!(moved, Err(RunError::Engine(Error::Unstructured(_)))), "{moved:?}");
+
+    let engine = durable::Engine::builder().with(Place::default()).in_memory().unwrap();
+    let (left, taken) = ends(move || {
+        let mut left = Box::pin(leaves::durable("left").on(&engine).run());
+        assert!(smol::block_on(smol::future::poll_once(&mut left)).is_none());
+        let taken = smol::block_on(takes::durable("taken").on(&engine).run());
+        (smol::block_on(left), taken)
+    });
+    assert!(matches!(left, Err(RunError::Engine(Error::Unstructured(_)))), "{left:?}");
+    let Err(RunError::Engine(Error::Panicked { message, .. })) = &taken else { panic!("{taken:?}") };
+    assert!(message.contains("polled in another"), "{message}");
+}

@@ -80,7 +80,7 @@ impl Call {
             if let Some(later) = history.first_after(path) {
                 return Some(later);
             }
-            if branch.is_optional() && !history.has_below(branch.path()) {
+            if branch.is_optional() {
                 return None;
             }
             path = &path[..branch.path().len().saturating_sub(1)];

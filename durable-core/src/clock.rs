@@ -9,6 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::signal::wake;
+
 /// A moment, in milliseconds since 1970-01-01T00:00:00Z. Times before that are negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -221,7 +223,7 @@ impl Timer {
             }
             if !due.is_empty() {
                 drop(alarms);
-                due.into_iter().for_each(Waker::wake);
+                due.into_iter().for_each(wake);
                 alarms = self.alarms();
                 continue;
             }
@@ -332,7 +334,9 @@ impl Future for Pause {
         if left.is_zero() {
             return Poll::Ready(());
         }
-        if !self.armed.as_ref().is_some_and(|(waker, _)| waker.will_wake(cx.waker())) {
+        // One that has rung is set again.
+        let is_set = |(waker, alarm): &(Waker, Alarm)| alarm.0.is_some() && waker.will_wake(cx.waker());
+        if !self.armed.as_ref().is_some_and(is_set) {
             let alarm = self.clock.wake_after(left, cx.waker().clone());
             self.armed = Some((cx.waker().clone(), alarm));
         }
@@ -381,5 +385,35 @@ mod tests {
         assert_eq!(zero.plus(Duration::from_micros(1)).as_millis(), 1);
         assert_eq!(zero.plus(Duration::MAX).as_millis(), i64::MAX);
         assert_eq!(zero.since(Timestamp::from_millis(5)), Duration::ZERO);
+    }
+
+    /// A clock that can only wake at once: the system gave it no thread.
+    #[derive(Default)]
+    struct Impatient(Mutex<u32>);
+
+    impl Clock for Impatient {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(0)
+        }
+
+        fn elapsed(&self) -> Duration {
+            Duration::from_secs(u64::from(*self.0.lock().unwrap()))
+        }
+
+        fn pause(&self, _: Duration) {}
+
+        fn wake_after(&self, _: Duration, waker: Waker) -> Alarm {
+            *self.0.lock().unwrap() += 1;
+            waker.wake();
+            Alarm::rung()
+        }
+    }
+
+    #[test]
+    fn an_alarm_that_has_rung_too_early_is_set_again() {
+        let clock = Arc::new(Impatient::default());
+        let pause = Pause::new(Arc::clone(&clock) as Arc<dyn Clock>, Duration::from_secs(5));
+        crate::signal::block_on(pause);
+        assert_eq!(*clock.0.lock().unwrap(), 5);
     }
 }

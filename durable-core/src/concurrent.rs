@@ -3,13 +3,16 @@
 //! lowest one goes on. A fault of the run outranks it: nothing is polled any more.
 //! Knows no executor and no store.
 
+mod ready;
+
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 
+use self::ready::{Ready, Woken};
 use crate::error::Error;
 use crate::fork::{Fork, Panic};
 use crate::key::Site;
@@ -229,7 +232,8 @@ impl<T: Future> Many<T> {
             }
             let Some(index) = due.pop_front() else { break };
             let (branch, woken) = &mut self.branches[index];
-            woken.is_queued.store(false, Ordering::Relaxed);
+            // Together with the swap in `wake`: what was done before a wake-up that is left out is seen by this poll.
+            woken.is_queued.swap(false, Ordering::AcqRel);
             let waker = Waker::from(Arc::clone(woken));
             if branch.is_running() && branch.poll(&mut Context::from_waker(&waker)) {
                 self.running -= 1;
@@ -244,52 +248,6 @@ impl<T: Future> Many<T> {
         }
         let branches = std::mem::take(&mut self.branches).into_iter();
         end(cx, &mut self.fork, branches.filter_map(|(branch, _)| branch.output()).collect())
-    }
-}
-
-/// Which branches were woken, and whom to wake for them.
-#[derive(Default)]
-struct Ready {
-    state: Mutex<(VecDeque<usize>, Option<Waker>)>,
-}
-
-impl Ready {
-    /// Those that were woken since the last poll; `waker` is woken for the next ones.
-    fn take(&self, waker: &Waker) -> VecDeque<usize> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.1.as_ref().is_some_and(|own| own.will_wake(waker)) {
-            state.1 = Some(waker.clone());
-        }
-        std::mem::take(&mut state.0)
-    }
-}
-
-/// The waker of one branch.
-struct Woken {
-    index: usize,
-    ready: Arc<Ready>,
-    is_queued: AtomicBool,
-}
-
-impl Woken {
-    fn new(index: usize, ready: &Arc<Ready>) -> Arc<Self> {
-        Arc::new(Self { index, ready: Arc::clone(ready), is_queued: AtomicBool::new(false) })
-    }
-}
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        if self.is_queued.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let waker = {
-            let mut state = self.ready.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.0.push_back(self.index);
-            state.1.clone()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
     }
 }
 
@@ -347,7 +305,8 @@ impl<B: Tuple> Future for Join<B> {
         if let Some(futures) = futures.take() {
             *branches = Some(futures.start(begun));
         }
-        let all_ended = branches.as_mut().is_none_or(|branches| B::poll(branches, cx));
+        let is_stopped = || begun.fault().is_some();
+        let all_ended = branches.as_mut().is_none_or(|branches| B::poll(branches, cx, &is_stopped));
         if let Some((run, fault)) = begun.fault() {
             return run.suspend(cx, fault);
         }
@@ -371,8 +330,8 @@ pub trait Tuple {
     /// Gives each future its branch of `fork`.
     fn start(self, fork: &Fork) -> Self::Branches;
 
-    /// Polls all that still run; whether all have ended.
-    fn poll(branches: &mut Self::Branches, cx: &mut Context<'_>) -> bool;
+    /// Polls all that still run, until the run is stopped; whether all have ended.
+    fn poll(branches: &mut Self::Branches, cx: &mut Context<'_>, is_stopped: &dyn Fn() -> bool) -> bool;
 
     /// What they returned, or the panic of the lowest; `None` while one runs.
     fn outputs(branches: Self::Branches) -> Option<Result<Self::Output, Panic>>;
@@ -389,10 +348,10 @@ macro_rules! tuple {
                 ($(Branch::new(fork.branch($i), $f),)+)
             }
 
-            fn poll(branches: &mut Self::Branches, cx: &mut Context<'_>) -> bool {
+            fn poll(branches: &mut Self::Branches, cx: &mut Context<'_>, is_stopped: &dyn Fn() -> bool) -> bool {
                 let ($($f,)+) = branches;
                 let mut all_ended = true;
-                $(all_ended &= $f.poll(cx);)+
+                $(all_ended &= !is_stopped() && $f.poll(cx);)+
                 all_ended
             }
 

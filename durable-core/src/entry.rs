@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Pause, Timestamp};
-use crate::core::{Core, Reservation};
+use crate::core::{Core, Reservation, Settings};
 use crate::draw;
 use crate::engine::Engine;
 use crate::error::{Error, InputMismatch};
@@ -96,7 +96,7 @@ struct Lease {
     mode: Mode,
     panicked: Option<String>,
     over: bool,
-    at: Timestamp,
+    settings: Arc<Settings>,
     _reservation: Reservation,
     _waiting: Waiting,
 }
@@ -108,7 +108,8 @@ impl Lease {
         if std::mem::replace(&mut self.over, true) || self.core.check_process().is_err() {
             return None;
         }
-        let (id, epoch, panicked, at) = (self.id.clone(), self.epoch, self.panicked.take(), self.at);
+        let (id, epoch, at) = (self.id.clone(), self.epoch, self.settings.clock.now());
+        let panicked = self.panicked.take();
         Some(Op::Release(Release { id, epoch, panicked, at }))
     }
 }
@@ -161,8 +162,11 @@ impl Request<'_> {
                 Taken::Ended(error) => return Ok(Admission::Ended(StepStatus::Failed, error)),
                 Taken::Lost => {}
                 Taken::Ours { seat, recoveries, input } => {
-                    let (id, epoch, at) = (seat.id.clone(), seat.epoch, self.now());
+                    let (id, epoch) = (seat.id.clone(), seat.epoch);
                     let run = Run::new(Arc::clone(core), Arc::clone(&self.engine.settings), seat, self.mode);
+                    if let Some(parent) = self.parent {
+                        parent.adopt(&run);
+                    }
                     let core = Arc::clone(core);
                     let lease = Lease {
                         core,
@@ -171,7 +175,7 @@ impl Request<'_> {
                         mode: self.mode,
                         panicked: None,
                         over: false,
-                        at,
+                        settings: Arc::clone(&self.engine.settings),
                         _reservation: reservation,
                         _waiting: waiting,
                     };
@@ -336,9 +340,9 @@ impl Held {
 
     /// Gives the run up after a fault: halted if it would come again, interrupted otherwise.
     pub(crate) async fn give_up(mut self, fault: &Error) {
-        // Somebody else owns it now: there is nothing to give up.
-        self.lease.over = matches!(fault, Error::LostOwnership { workflow } if *workflow == self.run.id);
-        if fault.would_come_again() {
+        // If somebody else owns it by now, that changes nothing. A run that was stopped by the one around it has
+        // nothing wrong with itself.
+        if fault.would_come_again() && !self.run.is_stopped_with_parent() {
             // If this cannot be written either, the run stays interrupted, which loses nothing.
             _ = self.end(End::Halted { fault: fault.to_string(), escaped: false }).await;
         }
@@ -352,7 +356,6 @@ impl Held {
             _ = self.end(End::Halted { fault: fault.to_string(), escaped: true }).await;
         } else {
             self.lease.panicked = Some(message.to_owned());
-            self.lease.at = self.run.settings.clock.now();
         }
         self.release().await;
         fault

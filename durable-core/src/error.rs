@@ -68,7 +68,7 @@ pub enum Error {
     #[error(transparent)]
     Unstructured(Box<Unstructured>),
     /// A step returned a value that would not come back from the store as it is.
-    #[error("step `{step}` of workflow {workflow:?} ({site}) failed: {source}; nothing was recorded")]
+    #[error("{} of workflow {workflow:?} ({site}) failed: {source}; nothing was recorded", Subject(step))]
     Unstorable {
         /// The run.
         workflow: WorkflowId,
@@ -82,8 +82,9 @@ pub enum Error {
     },
     /// What was recorded cannot be read as the type that the running program has there.
     #[error(
-        "step `{step}` of workflow {workflow:?} ({site}) cannot be replayed: {source}; or run the build that recorded it, or \
-         drop it with `Engine::rewind`"
+        "{} of workflow {workflow:?} ({site}) cannot be replayed: {source}; or run the build that recorded it, or \
+         drop it with `Engine::rewind`",
+        Subject(step)
     )]
     Undecodable {
         /// The run.
@@ -202,6 +203,21 @@ pub enum Error {
         /// The process that opened it.
         opened_by: u32,
     },
+}
+
+/// What a value was of: a step's key ends in its position, a workflow's name does not.
+struct Subject<'s>(&'s str);
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let position = self.0.rsplit_once('_').map(|(_, position)| position);
+        let is_step = position.is_some_and(|at| at.starts_with(|c: char| c.is_ascii_digit()));
+        if is_step {
+            write!(f, "step `{}`", self.0)
+        } else {
+            write!(f, "the input or result of `{}`", self.0)
+        }
+    }
 }
 
 impl fmt::Debug for Error {

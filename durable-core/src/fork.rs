@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::error::{Difference, Error};
 use crate::key::Site;
 use crate::memo::is_unwinding;
-use crate::run::{Ambient, Run};
+use crate::run::{Ambient, Run, StepContext};
 use crate::scope::{CONSTRUCT, Scope, Ticket, What};
 
 /// A panic on its way through a construct.
@@ -32,11 +32,15 @@ impl Fork {
     /// Begins the construct `name`. Outside the body of a workflow its branches are plain.
     pub(crate) fn begin(name: &'static str, site: Site) -> Result<Self, (Arc<Run>, Error)> {
         let ambient = match Ambient::current() {
-            Ambient::InStep(step) => Ambient::InStep(step.construct()),
+            Ambient::InStep(step) => Ambient::InStep(step.call(name)),
             ambient => ambient,
         };
         let scope = match &ambient {
             Ambient::Inside(scope) if !is_unwinding(&scope.run) => Arc::clone(scope),
+            Ambient::Inside(scope) => {
+                let ambient = Ambient::InStep(StepContext::unwinding(&scope.run, name));
+                return Ok(Self { ambient, numbered: None });
+            }
             _ => return Ok(Self { ambient, numbered: None }),
         };
         let begun = scope.begin(What { name, kind: CONSTRUCT, site }).and_then(|ticket| {

@@ -56,12 +56,6 @@ impl History {
         step.position.path().starts_with(scope).then_some(step)
     }
 
-    /// Whether a step is recorded in the branch with this path.
-    pub(crate) fn has_below(&self, branch: &[u32]) -> bool {
-        let first = self.entries.partition_point(|entry| entry.step.position.path() < branch);
-        self.entries.get(first).is_some_and(|entry| entry.step.position.path().starts_with(branch))
-    }
-
     /// The operation `name` that is recorded nearest to `position` in the same scope, if it is recorded there
     /// at all.
     pub(crate) fn nearest(&self, name: &str, kind: Kind, position: &Position) -> Option<StepKey> {
@@ -218,7 +212,6 @@ mod tests {
             (after(&[2, 0, 3]), after(&[2, 1, 0]), after(&[4]), after(&[5])),
             (None, None, None, None)
         );
-        assert!(history.has_below(&[2, 1]) && !history.has_below(&[2, 2]) && !history.has_below(&[3, 0]));
     }
 
     #[test]

@@ -384,7 +384,7 @@ impl<F: Future> Future for Root<F> {
         if run.fault().is_some() {
             // What the user's values do when they are dropped can panic; the fault outranks it.
             run.abandon();
-            drop(catch_unwind(AssertUnwindSafe(|| body.take())));
+            drop(catch_unwind(AssertUnwindSafe(|| drop(body.take()))));
             return Poll::Ready(Err(Box::new(Stopped)));
         }
         match polled {

@@ -132,7 +132,7 @@ pub(crate) fn is_unwinding(run: &Run) -> bool {
         return true;
     }
     match run.fault() {
-        Some(fault) if std::thread::panicking() => run.unwind(fault.clone()),
+        Some(fault) if Run::is_unwinding_by_fault() => run.unwind(fault.clone()),
         _ => std::thread::panicking(),
     }
 }

@@ -285,12 +285,19 @@ where
         let mut this = self.project();
         if this.body.is_none() {
             let _in_step = attempt.within.clone().enter();
-            this.body.set((this.make)());
+            match catch_unwind(AssertUnwindSafe(|| (this.make)())) {
+                Ok(body) => this.body.set(body),
+                Err(payload) => {
+                    return Poll::Ready(Err(panicked(&attempt.call, attempt.number, &message(&*payload))));
+                }
+            }
         }
-        let polled = attempt.poll(this.body.as_mut(), cx);
+        let mut polled = attempt.poll(this.body.as_mut(), cx);
         if polled.is_ready() {
             let _in_step = attempt.within.clone().enter();
-            this.body.set(None);
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| this.body.set(None))) {
+                polled = Poll::Ready(Err(panicked(&attempt.call, attempt.number, &message(&*payload))));
+            }
         }
         polled
     }

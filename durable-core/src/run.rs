@@ -3,12 +3,12 @@
 //! visible to another workflow on the same thread. A run that is stopped records nothing any more.
 //! Knows no positions.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::panic::resume_unwind;
+use std::panic::{panic_any, resume_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use crate::clock::{Clock, SystemClock, Timestamp};
@@ -36,13 +36,17 @@ pub(crate) struct Run {
     recorded: AtomicU32,
     fault: OnceLock<Error>,
     abandoned: AtomicBool,
+    /// Stopped by the run that it executes in.
+    inherited: AtomicBool,
+    /// The runs that execute in this one.
+    children: Mutex<Vec<Weak<Run>>>,
     stopped: Arc<Signal>,
     suspensions: AtomicU32,
 }
 
 /// So often the operations of a stopped run are polled again before they unwind: then no poll of the run can
 /// end, as an executor within it waits for them.
-const SUSPENSIONS_MAX: u32 = 100;
+const SUSPENSIONS_MAX: u32 = 10_000;
 
 /// How a run's body is driven, and so how it is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +89,8 @@ impl Run {
             recorded: AtomicU32::new(0),
             fault: OnceLock::new(),
             abandoned: AtomicBool::new(false),
+            inherited: AtomicBool::new(false),
+            children: Mutex::default(),
             stopped: Arc::default(),
             suspensions: AtomicU32::new(0),
         })
@@ -99,6 +105,39 @@ impl Run {
     pub(crate) fn stop(&self, fault: Error) {
         _ = self.fault.set(fault);
         self.stopped.give();
+        let Some(fault) = self.fault() else { return };
+        let children = std::mem::take(&mut *self.children());
+        for child in children.iter().filter_map(Weak::upgrade) {
+            child.inherit(fault.clone());
+        }
+    }
+
+    /// Stops `child`, a run that executes in this one, together with this one.
+    pub(crate) fn adopt(&self, child: &Arc<Self>) {
+        let mut children = self.children();
+        children.retain(|other| other.strong_count() > 0);
+        children.push(Arc::downgrade(child));
+        drop(children);
+        // A stop between the two looks stops the child twice, which is once.
+        if let Some(fault) = self.fault() {
+            child.inherit(fault.clone());
+        }
+    }
+
+    fn inherit(&self, fault: Error) {
+        if self.fault().is_none() {
+            self.inherited.store(true, Ordering::Relaxed);
+        }
+        self.stop(fault);
+    }
+
+    /// Whether it was stopped by the run that it executes in: nothing is wrong with itself.
+    pub(crate) fn is_stopped_with_parent(&self) -> bool {
+        self.inherited.load(Ordering::Relaxed)
+    }
+
+    fn children(&self) -> MutexGuard<'_, Vec<Weak<Self>>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ready once the run is stopped.
@@ -142,24 +181,42 @@ impl Run {
             );
         }
         self.stop(fault);
+        UNWINDS.set(true);
         resume_unwind(Box::new(Stopped))
+    }
+
+    /// Whatever unwound this thread is over: an operation begins.
+    pub(crate) fn forget_unwinding() {
+        UNWINDS.set(false);
+    }
+
+    /// Whether this thread unwinds by a fault, and not by a panic of the user's.
+    pub(crate) fn is_unwinding_by_fault() -> bool {
+        std::thread::panicking() && UNWINDS.get()
     }
 
     /// Ends this operation, and with it the run: a polled run is dropped by its entry point after this poll.
     /// Under an executor within that poll it would never end, so whoever polls the operation is woken, and it
     /// unwinds when it is polled again and again.
+    #[expect(
+        clippy::panic,
+        reason = "the task polls what it was never to have, and nothing else would end it"
+    )]
     pub(crate) fn suspend<T>(&self, cx: &mut Context<'_>, fault: Error) -> Poll<T> {
         if self.mode == Mode::Called {
             self.unwind(fault);
         }
+        let again = self.suspensions.fetch_add(1, Ordering::Relaxed) >= SUSPENSIONS_MAX;
         let is_here = Ambient::current().run().is_some_and(|run| std::ptr::eq(Arc::as_ptr(run), self));
-        if is_here && self.suspensions.fetch_add(1, Ordering::Relaxed) >= SUSPENSIONS_MAX {
+        if again && is_here {
             self.unwind(fault);
         }
-        self.stop(fault);
-        if is_here {
-            cx.waker().wake_by_ref();
+        if again {
+            // In somebody else's task, which is to be told why it ends.
+            panic_any(fault.to_string());
         }
+        self.stop(fault);
+        cx.waker().wake_by_ref();
         Poll::Pending
     }
 
@@ -256,10 +313,11 @@ pub(crate) enum Ambient {
 /// The step that is running, or a part of it: what it calls is plain, and yet no two effects have one name.
 pub(crate) struct StepContext {
     pub(crate) run: Arc<Run>,
-    /// The key of the step, and below it `/<name>_<n>` for call `n` in it and `/<n>.<i>` for branch `i` of
-    /// call `n`.
+    /// The key of the step, and below it `.<name>_<n>` for call `n` of that name in it, and `.<i>` for branch
+    /// `i` of such a call. No name has a dot, so no two paths are one.
     pub(crate) path: String,
-    calls: AtomicU32,
+    /// How often each name was called so far.
+    calls: Mutex<Vec<(&'static str, u32)>>,
 }
 
 impl StepContext {
@@ -274,17 +332,20 @@ impl StepContext {
     }
 
     fn at(run: &Arc<Run>, path: String) -> Arc<Self> {
-        Arc::new(Self { run: Arc::clone(run), path, calls: AtomicU32::new(0) })
+        Arc::new(Self { run: Arc::clone(run), path, calls: Mutex::default() })
     }
 
-    /// The next call in this step, of step `name`.
-    pub(crate) fn call(&self, name: &str) -> Arc<Self> {
-        Self::at(&self.run, format!("{}/{name}_{}", self.path, self.calls.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    /// The next call in this step, of a parallel construct.
-    pub(crate) fn construct(&self) -> Arc<Self> {
-        Self::at(&self.run, format!("{}/{}", self.path, self.calls.fetch_add(1, Ordering::Relaxed)))
+    /// The next call in this step, of the step or parallel construct `name`.
+    pub(crate) fn call(&self, name: &'static str) -> Arc<Self> {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = calls.iter().position(|(other, _)| *other == name).unwrap_or_else(|| {
+            calls.push((name, 0));
+            calls.len() - 1
+        });
+        let number = calls[at].1;
+        calls[at].1 += 1;
+        drop(calls);
+        Self::at(&self.run, format!("{}.{name}_{number}", self.path))
     }
 
     /// Branch `index` of this construct.
@@ -294,6 +355,8 @@ impl StepContext {
 }
 
 thread_local! {
+    /// Whether the last unwinding of this thread began with a fault.
+    static UNWINDS: Cell<bool> = const { Cell::new(false) };
     static AMBIENT: RefCell<Ambient> = const { RefCell::new(Ambient::Outside) };
 }
 

@@ -84,6 +84,7 @@ impl Scope {
 
     /// Takes the next position for an operation that begins now.
     pub(crate) fn begin(self: &Arc<Self>, what: What) -> Result<Ticket, Error> {
+        Run::forget_unwinding();
         if let Some(fault) = self.run.fault() {
             return Err(fault.clone());
         }

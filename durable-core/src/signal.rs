@@ -2,6 +2,7 @@
 //! Once given it stays given. Knows nothing of what it stands for.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -35,7 +36,7 @@ impl Signal {
             state.given = true;
             std::mem::take(&mut state.wakers)
         };
-        wakers.into_values().for_each(Waker::wake);
+        wakers.into_values().for_each(wake);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -80,6 +81,12 @@ impl Drop for Given {
         let waker = self.number.and_then(|number| self.signal.lock().wakers.remove(&number));
         drop(waker);
     }
+}
+
+/// Wakes a task. A waker is the user's code: its panic, of which the hook has spoken, must not keep the others
+/// from being woken, nor end a thread of the engine's.
+pub(crate) fn wake(waker: Waker) {
+    _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 
 /// Runs a future of the engine's own to its end on this thread.

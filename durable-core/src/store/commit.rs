@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::batch::{Answered, Batch, Ticket};
 use super::{Answer, Op, StepStore, StoreError};
 use crate::clock::Lapse;
+use crate::signal::wake;
 
 /// So many give-ups are kept for the next write; beyond it, the end of this process frees the runs.
 const LATE_MAX: usize = 10_000;
@@ -191,7 +192,7 @@ impl Shared {
         let led_before = LEADS.replace(true);
         while !own.is_published() {
             // Outside the lock: a waker is the user's code.
-            self.commit_next(own).into_iter().for_each(Waker::wake);
+            self.commit_next(own).into_iter().for_each(wake);
         }
         LEADS.set(led_before);
     }

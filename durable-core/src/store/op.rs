@@ -35,7 +35,7 @@ pub struct Start {
     pub id: WorkflowId,
     /// The workflow's name.
     pub name: String,
-    /// The arguments, as a JSON array.
+    /// The arguments, as a JSON array; `null` if there are none.
     pub input: String,
     /// Who runs it.
     pub owner: OwnerId,

@@ -257,21 +257,27 @@ fn record(connection: &Connection, op: &Record) -> Result<Answer, OpError> {
 fn finish(connection: &Connection, op: &Finish) -> Result<Answer, OpError> {
     let Some(mut run) = load_at(connection, &op.id, op.epoch)? else { return Ok(Answer::Fenced) };
     let answer = transition::finish(&mut run, op);
-    save(connection, &run)?;
+    if answer == Answer::Done {
+        save(connection, &run)?;
+    }
     Ok(answer)
 }
 
 fn release(connection: &Connection, op: &Release) -> Result<Answer, OpError> {
     let Some(mut run) = load_at(connection, &op.id, op.epoch)? else { return Ok(Answer::Fenced) };
     let answer = transition::release(&mut run, op);
-    save(connection, &run)?;
+    if answer == Answer::Done {
+        save(connection, &run)?;
+    }
     Ok(answer)
 }
 
 fn disown(connection: &Connection, op: &Disown) -> Result<Answer, OpError> {
     let Some(mut run) = load(connection, &op.id)? else { return Ok(Answer::Fenced) };
     let answer = transition::disown(&mut run, op);
-    save(connection, &run)?;
+    if answer == Answer::Done {
+        save(connection, &run)?;
+    }
     Ok(answer)
 }
 

@@ -1,0 +1,193 @@
+//! What user code does while something is dropped or unwinds is no part of the run: nothing of it is recorded,
+//! it cannot hide a fault, and it does not end the process for the fault of another branch.
+
+mod support;
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Barrier, mpsc};
+use std::task::Poll;
+
+use durable::store::RunStatus;
+use durable::{Error, RunError, StepFailed, step, workflow};
+use support::{Log, Switches, engine, keys};
+
+#[step]
+fn note(name: &str) -> String {
+    Log::note(name);
+    name.to_uppercase()
+}
+
+#[step]
+async fn unstorable() -> f64 {
+    f64::NAN
+}
+
+#[step]
+fn unstorable_at_once() -> f64 {
+    f64::NAN
+}
+
+/// Calls steps in branches when it is dropped.
+struct CallsInBranches(u32);
+
+impl Drop for CallsInBranches {
+    fn drop(&mut self) {
+        if self.0 == 0 {
+            durable::join(|| note("a"), || note("b"));
+        } else {
+            durable::map(["a", "b"], 2, note);
+        }
+    }
+}
+
+#[workflow]
+fn cleans_up(way: u32) -> bool {
+    let caught = catch_unwind(|| {
+        let _calls = CallsInBranches(way);
+        panic!("the user's");
+    });
+    note("after");
+    caught.is_err()
+}
+
+/// Bug: branches of a construct that a `Drop` began while a panic unwound took positions of the run. Cause: the
+/// threads of the branches do not unwind themselves. Fix: they are told.
+#[test]
+fn nothing_is_recorded_in_branches_that_a_drop_begins_while_a_panic_unwinds() {
+    for way in [0, 1] {
+        let (engine, log, _) = engine();
+        assert!(cleans_up::durable("x", way).on(&engine).run().unwrap());
+        assert_eq!(keys(&engine, "x"), ["note_0"]);
+        assert_eq!((log.count("a"), log.count("b"), log.count("after")), (1, 1, 1));
+    }
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "the bomb goes off");
+    }
+}
+
+#[workflow]
+async fn bombed() -> f64 {
+    let _bomb = Bomb;
+    unstorable().await
+}
+
+#[test]
+fn a_panic_of_a_value_that_a_fault_drops_does_not_hide_the_fault() {
+    let (engine, _, _) = engine();
+    let error = smol::block_on(bombed::durable("x").on(&engine).run()).unwrap_err();
+    assert!(matches!(error, RunError::Engine(Error::Unstorable { .. })), "{error}");
+    assert_eq!(engine.run("x").unwrap().unwrap().status, RunStatus::Halted);
+}
+
+#[step(timeout = "1ms")]
+async fn late_and_bombed() -> Result<u32, StepFailed> {
+    Log::note("late");
+    let _bomb = Bomb;
+    std::future::pending().await
+}
+
+/// An argument whose clone for the next attempt panics.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Unclonable;
+
+impl Clone for Unclonable {
+    fn clone(&self) -> Self {
+        panic!("no clone")
+    }
+}
+
+#[step(retries = 1, backoff = "1ms")]
+async fn unclonable(_argument: Unclonable) -> Result<u32, StepFailed> {
+    Ok(1)
+}
+
+#[step(retries = 1, backoff = "1ms")]
+fn unclonable_at_once(_argument: Unclonable) -> Result<u32, StepFailed> {
+    Ok(1)
+}
+
+type Step = Pin<Box<dyn Future<Output = Result<u32, StepFailed>> + Send>>;
+
+#[workflow]
+async fn goes_on(way: u32) -> String {
+    let mut step: Step = match way {
+        0 => Box::pin(late_and_bombed()),
+        1 => Box::pin(unclonable(Unclonable)),
+        _ => Box::pin(async { unclonable_at_once(Unclonable) }),
+    };
+    let ended = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| step.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(Err(failed))) => Poll::Ready(failed.message().to_owned()),
+        ended => Poll::Ready(format!("{:?}", ended.is_ok())),
+    })
+    .await;
+    note("after");
+    assert!(!Switches::is_set("stop"), "stopped");
+    ended
+}
+
+/// Bug: a panic around the body of an async step (when its future was dropped, when its arguments were cloned)
+/// left the step unrecorded; a workflow that caught it and went on was refused as changed on its next run.
+#[test]
+fn a_panic_around_the_body_of_a_step_is_its_failure() {
+    for (way, said) in [(0, "the bomb goes off"), (1, "no clone"), (2, "no clone")] {
+        let (engine, log, switches) = engine();
+        switches.set("stop");
+        smol::block_on(goes_on::durable("x", way).on(&engine).run()).unwrap_err();
+        switches.clear();
+        let ended = smol::block_on(goes_on::durable("x", way).on(&engine).run()).unwrap();
+        assert!(ended.contains(said), "{ended}");
+        assert_eq!(keys(&engine, "x").len(), 2);
+        assert!(log.count("late") <= 1);
+    }
+}
+
+/// Calls a step when it is dropped, once another branch has stopped the run.
+struct CallsAfterTheFault(Arc<Barrier>, mpsc::Receiver<()>);
+
+impl Drop for CallsAfterTheFault {
+    fn drop(&mut self) {
+        self.0.wait();
+        // The sender is dropped as the fault unwinds.
+        _ = self.1.recv();
+        note("cleanup");
+    }
+}
+
+#[workflow]
+fn two_ends() -> u32 {
+    let met = Arc::new(Barrier::new(2));
+    let (sender, receiver) = mpsc::channel();
+    let calls = CallsAfterTheFault(Arc::clone(&met), receiver);
+    durable::join(
+        move || {
+            let _sender = sender;
+            met.wait();
+            unstorable_at_once()
+        },
+        move || {
+            let _calls = calls;
+            panic!("the user's");
+        },
+    );
+    1
+}
+
+/// Bug: the process was aborted, as for a `Drop` that calls a step while a fault unwinds, though the panic was
+/// the user's and the fault another branch's. Fix: a thread knows what it unwinds by.
+#[test]
+fn a_users_panic_is_not_taken_for_the_fault_of_another_branch() {
+    let (engine, log, _) = engine();
+    let error = two_ends::durable("x").on(&engine).run().unwrap_err();
+    assert!(matches!(error, RunError::Engine(Error::Unstorable { .. })), "{error}");
+    assert_eq!(log.lines(), ["cleanup"], "a plain call");
+    assert!(keys(&engine, "x").is_empty());
+}
