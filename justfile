@@ -40,6 +40,10 @@ ui:
 prove scale="10":
     DURABLE_LABORATORY_SCALE={{scale}} cargo test -p durable-laboratory -- --nocapture
 
+# What durability costs beside SQLite itself: the table of ratios. `just bench replay` prints one kind of line.
+bench *lines:
+    cargo bench --bench ratios -- {{lines}}
+
 # All that CI does.
 ci:
     bash .ci/run

@@ -75,6 +75,9 @@ fn compare(
     raw: impl Fn(&Path) -> Cost,
     ours: impl Fn(&Path) -> Cost,
 ) {
+    if !wanted(name) {
+        return;
+    }
     let mut line = Line { name, goal, steps, raw: Vec::new(), ours: Vec::new() };
     for round in 0..ROUNDS {
         let folders = [tempfile::tempdir_in(".").unwrap(), tempfile::tempdir_in(".").unwrap()];
@@ -102,45 +105,35 @@ fn main() {
         "| workload | raw steps/s | durable steps/s | ratio (least–most) | goal | raw CPU us/step | durable CPU us/step |"
     );
     println!("|---|---|---|---|---|---|---|");
-    let only = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
-    let wanted = |name: &str| only.as_ref().is_none_or(|only| name.contains(only.as_str()));
-    if wanted("sequential") {
-        sequential();
-    }
-    if wanted("concurrent") {
-        concurrent();
-    }
-    if wanted("short") {
-        let runs = 1_000;
-        compare(
-            "3-step workflows, 256 at once",
-            Some(0.4),
-            runs * 5,
-            |folder| raw::batches(folder, runs * 5, 256, Durability::Extra),
-            |folder| workloads::short(folder, runs, 256),
-        );
-    }
-    if wanted("parallel") {
-        compare(
-            "1,000 parallel steps in one workflow",
-            Some(0.3),
-            1_000,
-            |folder| raw::batches(folder, 1_000, 1_000, Durability::Extra),
-            |folder| workloads::parallel(folder, 1_000),
-        );
-    }
-    if wanted("replay") {
-        for (name, steps) in [("replay of 10,000 steps", 10_000), ("replay of 100,000 steps", 100_000)] {
-            let folder = tempfile::tempdir_in(".").unwrap();
+    sequential();
+    concurrent();
+    let runs = 1_000;
+    compare(
+        "3-step workflows, 256 at once",
+        Some(0.4),
+        runs * 5,
+        |folder| raw::short(folder, runs, 256),
+        |folder| workloads::short(folder, runs, 256),
+    );
+    compare(
+        "1,000 parallel steps in one workflow",
+        Some(0.3),
+        1_000,
+        |folder| raw::at_once(folder, 1_000),
+        |folder| workloads::parallel(folder, 1_000),
+    );
+    for (name, steps) in [("replay of 10,000 steps", 10_000), ("replay of 100,000 steps", 100_000)] {
+        let folder = tempfile::tempdir_in(".").unwrap();
+        if wanted(name) {
             workloads::record(folder.path(), steps);
-            compare(
-                name,
-                Some(0.5),
-                steps,
-                |_| raw::scan(folder.path()),
-                |_| workloads::replay(folder.path(), steps),
-            );
         }
+        compare(
+            name,
+            Some(0.5),
+            steps,
+            |_| raw::scan(folder.path()),
+            |_| workloads::replay(folder.path(), steps),
+        );
     }
     if wanted("start") {
         let folder = tempfile::tempdir_in(".").unwrap();
@@ -158,6 +151,12 @@ fn main() {
             workloads::sleeping(runs)
         );
     }
+}
+
+/// Whether the command line names this line, or none.
+fn wanted(name: &str) -> bool {
+    let only = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
+    only.is_none_or(|only| name.contains(only.as_str()))
 }
 
 fn sequential() {
@@ -195,7 +194,7 @@ fn concurrent() {
             name,
             Some(goal),
             steps,
-            |folder| raw::batches(folder, steps, callers, Durability::Extra),
+            |folder| raw::in_step(folder, callers, 32),
             |folder| workloads::futures(folder, callers, 32),
         );
     }
@@ -207,7 +206,7 @@ fn concurrent() {
             name,
             Some(goal),
             steps,
-            |folder| raw::batches(folder, steps, callers, Durability::Extra),
+            |folder| raw::in_step(folder, callers, 32),
             |folder| workloads::threads(folder, callers, 32),
         );
     }

@@ -168,12 +168,17 @@ impl fmt::Display for Position {
 /// The name of one operation of one run, for people and queries: `<name>_<position>`, as `ship_1` or
 /// `provision_laptop_1.0.0`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct StepKey(String);
+pub struct StepKey(Arc<str>);
 
 impl StepKey {
     /// The key of the operation `name` at `position`.
     pub fn new(name: &str, position: &Position) -> Self {
-        Self(format!("{name}_{position}"))
+        Self(format!("{name}_{position}").into())
+    }
+
+    /// The same text, shared.
+    pub(crate) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 
     /// The key as the `step_key` column holds it.

@@ -19,7 +19,7 @@ use crate::outcome::{Codec, Settled, Tried, Undecodable, settle, settle_failed};
 use crate::run::{Ambient, Run, StepContext, any_live, any_strict};
 use crate::scope::Scope;
 use crate::signal::block_on;
-use crate::store::{Kind, StepRecord};
+use crate::store::Kind;
 use crate::{draw, trace};
 
 pub use spec::{StepSpec, WorkflowSpec};
@@ -156,10 +156,10 @@ fn memoized<C: Codec>(
 ) -> C::Returned {
     let replayed_or_run = || {
         let call = Call::begin(scope, Kind::Step, spec.name, spec.site, args)?;
-        if let Some(step) = call.recorded()? {
-            let step = step.clone();
-            return Ok(replay(call, &step, codec)?.unfold(false));
-        }
+        let call = match replay(call, codec)? {
+            Replayed::Fresh(call) => call,
+            Replayed::Recorded(conclusion) => return Ok(conclusion.unfold(false)),
+        };
         let (ended, attempts) = attempt_all(&call, spec, codec, retry_if, body)?;
         Ok(conclude(call, codec, ended, attempts)?.unfold(true))
     };
@@ -259,10 +259,10 @@ fn child<C: Codec>(
     body: impl FnOnce() -> C::Returned,
 ) -> Result<Conclusion<C::Returned>, Error> {
     let call = Call::begin(scope, Kind::Child, spec.name, spec.site, args)?;
-    if let Some(step) = call.recorded()? {
-        let step = step.clone();
-        return replay(call, &step, codec);
-    }
+    let call = match replay(call, codec)? {
+        Replayed::Fresh(call) => call,
+        Replayed::Recorded(conclusion) => return Ok(conclusion),
+    };
     let inner = call.ticket.branch(0);
     let returned = {
         let _inside = Ambient::Inside(Arc::clone(&inner)).enter();
@@ -296,20 +296,25 @@ impl<R> Conclusion<R> {
     }
 }
 
-/// Gives back what `step` holds, and ends the call.
-pub(crate) fn replay<C: Codec>(
-    call: Call,
-    step: &StepRecord,
-    codec: C,
-) -> Result<Conclusion<C::Returned>, Error> {
+/// What a position holds for its operation.
+pub(crate) enum Replayed<R> {
+    /// Nothing: the body is to run.
+    Fresh(Call),
+    Recorded(Conclusion<R>),
+}
+
+/// Gives back what is recorded at the position of `call`, and ends it; where nothing is, gives it back.
+pub(crate) fn replay<C: Codec>(call: Call, codec: C) -> Result<Replayed<C::Returned>, Error> {
+    let Some(step) = call.recorded()? else { return Ok(Replayed::Fresh(call)) };
     let span = trace::step_span(&call.run().id, &step.name, &call.key, step.attempts, true);
     let returned = match span.in_scope(|| codec.decode(step.status, &step.output)) {
         Ok(returned) => Conclusion::Returned(returned),
         Err(Undecodable::Failed(failed)) => Conclusion::Panics(failed),
         Err(undecodable) => return Err(call.undecodable(undecodable)),
     };
-    call.end(step.timestamp);
-    Ok(returned)
+    let at = step.timestamp;
+    call.end(at);
+    Ok(Replayed::Recorded(returned))
 }
 
 /// Records how the body ended; what the caller gets is what was decoded from the record.

@@ -18,14 +18,12 @@ use crate::call::{Call, Recording};
 use crate::clock::Pause;
 use crate::error::Error;
 use crate::failed::{FailureKind, StepFailed};
-use crate::key::Site;
 use crate::memo::{
-    Conclusion, Place, StepSpec, fault_or, message, panicked, place, recorded, refused, replay, submit,
-    wait_before_retry,
+    Conclusion, Place, Replayed, StepSpec, fault_or, message, panicked, place, recorded, refused, replay,
+    submit, wait_before_retry,
 };
 use crate::outcome::Codec;
 use crate::run::{Ambient, Run, StepContext};
-use crate::scope::Scope;
 use crate::signal::Given;
 use crate::store::Kind;
 use crate::trace;
@@ -239,9 +237,12 @@ where
             }
         };
         let args = this.args.take().unwrap_or_default();
-        match open(&scope, Kind::Step, (this.spec.name, this.spec.site), *this.codec, args) {
-            Ok(Opened::Replayed(conclusion)) => Some(Ended::Concluded(conclusion, false)),
-            Ok(Opened::Fresh(call)) => {
+        let StepSpec { name, site, .. } = *this.spec;
+        let replayed =
+            Call::begin(&scope, Kind::Step, name, *site, args).and_then(|call| replay(call, *this.codec));
+        match replayed {
+            Ok(Replayed::Recorded(conclusion)) => Some(Ended::Concluded(conclusion, false)),
+            Ok(Replayed::Fresh(call)) => {
                 let mut attempt = Box::new(Attempt::new(call));
                 attempt.start(this.spec);
                 *this.stage = Stage::Attempt(attempt);
@@ -331,26 +332,6 @@ where
             }
             Err(fault) => Some(Ended::Fault(run, fault)),
         }
-    }
-}
-
-enum Opened<R> {
-    Replayed(Conclusion<R>),
-    Fresh(Call),
-}
-
-/// Takes the next position of `scope`, and gives back what is recorded there.
-fn open<C: Codec>(
-    scope: &Arc<Scope>,
-    kind: Kind,
-    (name, site): (&'static str, Site),
-    codec: C,
-    args: Args,
-) -> Result<Opened<C::Returned>, Error> {
-    let call = Call::begin(scope, kind, name, site, args)?;
-    match call.recorded()?.cloned() {
-        Some(step) => Ok(Opened::Replayed(replay(call, &step, codec)?)),
-        None => Ok(Opened::Fresh(call)),
     }
 }
 

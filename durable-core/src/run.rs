@@ -315,7 +315,7 @@ pub(crate) struct StepContext {
     pub(crate) run: Arc<Run>,
     /// The key of the step, and below it `.<name>_<n>` for call `n` of that name in it, and `.<i>` for branch
     /// `i` of such a call. No name has a dot, so no two paths are one.
-    pub(crate) path: String,
+    pub(crate) path: Arc<str>,
     /// How often each name was called so far.
     calls: Mutex<Vec<(&'static str, u32)>>,
 }
@@ -323,15 +323,15 @@ pub(crate) struct StepContext {
 impl StepContext {
     /// An attempt of the step with this key.
     pub(crate) fn new(run: &Arc<Run>, key: &StepKey) -> Arc<Self> {
-        Self::at(run, key.to_string())
+        Self::at(run, key.shared())
     }
 
     /// A call of step `name` while a panic unwinds, which no position could name.
     pub(crate) fn unwinding(run: &Arc<Run>, name: &str) -> Arc<Self> {
-        Self::at(run, format!("{name}_{:016x}", draw::fresh()))
+        Self::at(run, format!("{name}_{:016x}", draw::fresh()).into())
     }
 
-    fn at(run: &Arc<Run>, path: String) -> Arc<Self> {
+    fn at(run: &Arc<Run>, path: Arc<str>) -> Arc<Self> {
         Arc::new(Self { run: Arc::clone(run), path, calls: Mutex::default() })
     }
 
@@ -345,12 +345,12 @@ impl StepContext {
         let number = calls[at].1;
         calls[at].1 += 1;
         drop(calls);
-        Self::at(&self.run, format!("{}.{name}_{number}", self.path))
+        Self::at(&self.run, format!("{}.{name}_{number}", self.path).into())
     }
 
     /// Branch `index` of this construct.
     pub(crate) fn branch(&self, index: u32) -> Arc<Self> {
-        Self::at(&self.run, format!("{}.{index}", self.path))
+        Self::at(&self.run, format!("{}.{index}", self.path).into())
     }
 }
 

@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::{Ended, Opened, open};
+use super::Ended;
 use crate::args::Args;
 use crate::call::{Call, Recording};
-use crate::memo::{WorkflowSpec, fault_or, is_unwinding, recorded, submit};
+use crate::memo::{Replayed, WorkflowSpec, fault_or, is_unwinding, recorded, replay, submit};
 use crate::outcome::Codec;
 use crate::run::{Ambient, Run};
 use crate::scope::Scope;
@@ -167,11 +167,13 @@ impl<C: Codec, F: Future<Output = C::Returned>> WorkflowFuture<C, F> {
             Ambient::Entering(run) => *this.stage = Body::Root(Scope::root(run)),
             Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
                 let args = this.args.take().unwrap_or_default();
-                match open(&scope, Kind::Child, (this.spec.name, this.spec.site), *this.codec, args) {
-                    Ok(Opened::Replayed(conclusion)) => {
+                let WorkflowSpec { name, site, .. } = **this.spec;
+                let call = Call::begin(&scope, Kind::Child, name, site, args);
+                match call.and_then(|call| replay(call, *this.codec)) {
+                    Ok(Replayed::Recorded(conclusion)) => {
                         return Some(Ended::Concluded(conclusion, false));
                     }
-                    Ok(Opened::Fresh(call)) => {
+                    Ok(Replayed::Fresh(call)) => {
                         let inner = call.ticket.branch(0);
                         *this.stage = Body::Child(Box::new(call), inner);
                     }

@@ -1,7 +1,6 @@
 //! One transaction's worth of writes, as those see it who wait for it: threads sleep on it, futures leave a
 //! waker. The one rule: it is published once, after its commit. Knows no op and no store.
 
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -21,8 +20,8 @@ pub(super) struct Batch {
 struct State {
     /// One for each write, until its caller takes it.
     answers: Option<Vec<Option<Answered>>>,
-    /// Whom to wake, by the number of the write.
-    wakers: BTreeMap<usize, Waker>,
+    /// Whom to wake, at the number of the write.
+    wakers: Vec<Option<Waker>>,
 }
 
 impl State {
@@ -40,7 +39,7 @@ impl Batch {
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.published.notify_all();
-        wakers.into_values().collect()
+        wakers.into_iter().flatten().collect()
     }
 
     pub(super) fn is_published(&self) -> bool {
@@ -96,7 +95,10 @@ impl Future for Ticket {
             if let Some(answered) = state.take(index) {
                 return Poll::Ready(answered);
             }
-            state.wakers.insert(index, waker)
+            if state.wakers.len() <= index {
+                state.wakers.resize(index + 1, None);
+            }
+            state.wakers[index].replace(waker)
         };
         drop(replaced);
         Poll::Pending
@@ -106,7 +108,7 @@ impl Future for Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Handed::Over(batch, index) = &self.0 {
-            let waker = batch.state().wakers.remove(index);
+            let waker = batch.state().wakers.get_mut(*index).and_then(Option::take);
             drop(waker);
         }
     }

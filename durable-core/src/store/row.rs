@@ -84,7 +84,7 @@ pub(super) fn step_params<R>(id: &WorkflowId, step: &StepRecord, with: impl FnOn
 }
 
 fn with_checksum<R>(columns: &[&dyn ToSql], with: impl FnOnce(&[&dyn ToSql]) -> R) -> R {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(ROW_BYTES);
     for column in columns {
         if let Ok(value) = column.to_sql() {
             put(&mut bytes, value_of(&value));
@@ -103,6 +103,9 @@ fn value_of<'v>(value: &'v rusqlite::types::ToSqlOutput<'_>) -> ValueRef<'v> {
         _ => ValueRef::Null,
     }
 }
+
+/// The bytes of an ordinary row, as they are hashed.
+const ROW_BYTES: usize = 512;
 
 /// Adds a value to what is hashed: its type, its length, its bytes.
 fn put(bytes: &mut Vec<u8>, value: ValueRef<'_>) {
@@ -126,7 +129,7 @@ fn check(row: &Row<'_>, hashed: usize) -> Result<bool, String> {
         ValueRef::Integer(checksum) => checksum,
         _ => return Err("its checksum is no number".to_owned()),
     };
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(ROW_BYTES);
     for i in 0..hashed {
         put(&mut bytes, column(i)?);
     }
@@ -228,7 +231,8 @@ const KINDS: [(&str, Kind); 4] =
     [("step", Kind::Step), ("child", Kind::Child), ("workflow", Kind::Workflow), ("sleep", Kind::Sleep)];
 
 fn one_of<T: Copy>(row: &Row<'_>, i: usize, words: &[(&str, T)]) -> Result<T, String> {
-    let word: String = get(row, i)?;
+    let word = row.get_ref(i).map_err(|error| error.to_string())?;
+    let word = word.as_str().map_err(|error| error.to_string())?;
     let found = words.iter().find(|(known, _)| *known == word);
     found.map(|(_, value)| *value).ok_or_else(|| format!("it has the unknown word {word:?}"))
 }
