@@ -79,6 +79,11 @@ impl Actor {
         }
     }
 
+    /// The line with which its run ended.
+    fn last_words(&mut self) -> String {
+        self.says.by_ref().lines().map(Result::unwrap).find(|line| line.contains(" ended: ")).unwrap()
+    }
+
     fn tell(&mut self) {
         self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     }
@@ -268,4 +273,42 @@ fn processes_that_race_over_the_same_ids_execute_each_step_once() {
     assert_eq!(effects, once);
     let engine = engine(&place, &TestClock::default());
     assert!(engine.runs().all(|run| run.unwrap().status == RunStatus::Completed));
+}
+
+/// Says that it runs, and goes on when it is told to: to run the other one.
+#[workflow]
+fn asks_for(own: String, other: String) -> u32 {
+    say(&format!("{own} runs"));
+    hear();
+    asks_for::run_durable(&other, other.clone(), own).unwrap()
+}
+
+fn ask(place: &Place, own: &str, other: &str) {
+    let engine = Engine::open(place.database()).unwrap();
+    let error = asks_for::durable(own, own.to_owned(), other.to_owned()).on(&engine).run().unwrap_err();
+    say(&format!("{own} ended: {error}"));
+}
+
+/// Bug: two processes whose runs wait for each other waited for ever. Cause: each knew its own waits alone. Fix:
+/// they tell them to each other.
+#[test]
+fn runs_of_two_processes_that_wait_for_each_other_are_told_so() {
+    const TEST: &str = "runs_of_two_processes_that_wait_for_each_other_are_told_so";
+    match role() {
+        Some((role, place)) if role == "a" => return ask(&place, "a", "b"),
+        Some((_, place)) => return ask(&place, "b", "a"),
+        None => {}
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut actors = ["a", "b"].map(|role| Actor::start(TEST, role, folder.path()));
+    for (actor, id) in actors.iter_mut().zip(["a", "b"]) {
+        actor.wait_for(&format!("{id} runs"));
+    }
+    for actor in &mut actors {
+        // Once for its own run, and once for the other one, which it takes up if that was ended first.
+        actor.tell();
+        actor.tell();
+    }
+    let ends: Vec<_> = actors.iter_mut().map(Actor::last_words).collect();
+    assert!(ends.iter().any(|end| end.contains("would wait for itself: \"")), "{ends:#?}");
 }

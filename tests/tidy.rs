@@ -37,7 +37,7 @@ const FLOORS: [&[&str]; 7] = [
     ],
     &["store", "owner"],
     &["outcome", "history", "error", "args", "probe"],
-    &["core", "opened", "run", "scope", "call"],
+    &["core", "circle", "opened", "run", "scope", "call"],
     &["memo", "poll", "fork", "sleep", "registry"],
     &["parallel", "concurrent", "engine", "entry", "invoke", "moments"],
     &["private", "lib"],

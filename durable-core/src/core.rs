@@ -14,7 +14,7 @@ use crate::run::Mode;
 use crate::signal::Signal;
 use crate::store::commit::Commits;
 use crate::store::{Answer, Op, OwnerId, StepReader, StepStore, StoreError};
-use crate::waits::{Node, Waiting};
+use crate::waits::Waiting;
 
 pub(crate) struct Core {
     pub(crate) commits: Commits,
@@ -81,6 +81,16 @@ impl Core {
         self.errands.run(errand).await
     }
 
+    /// Does `read`, in a poll some time later.
+    pub(crate) fn read_soon(&self, mode: Mode, read: impl FnOnce(&mut dyn StepReader) + Send + 'static) {
+        if mode == Mode::Called || !self.blocks {
+            return read(&mut **self.reader());
+        }
+        let reader = Arc::clone(&self.reader);
+        let errand = move || read(&mut **reader.lock().unwrap_or_else(PoisonError::into_inner));
+        self.errands.send(Box::new(errand));
+    }
+
     /// Applies `op`: in a call by blocking this thread, in a poll without.
     pub(crate) async fn commit(&self, mode: Mode, op: Op) -> Result<Answer, StoreError> {
         match mode {
@@ -125,13 +135,14 @@ impl Core {
         target: &WorkflowId,
     ) -> Result<Waiting, Error> {
         let Some((core, waiter)) = waiter else { return Ok(Waiting::of_nobody()) };
-        Waiting::begin(core.node(waiter), self.node(target))
+        Waiting::begin((core.number(), waiter.clone()), (self.number(), target.clone()))
             .map_err(|chain| Error::WaitsForItself { workflow: waiter.clone(), chain })
     }
 
-    /// A store is known by the place of its core, which stays as long as a run of it waits.
-    fn node(&self, id: &WorkflowId) -> Node {
-        (std::ptr::from_ref(self).addr(), id.clone())
+    /// What this store is called among those of the process: the place of its core, which stays as long as a
+    /// run of it waits.
+    pub(crate) fn number(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<WorkflowId, Arc<Signal>>> {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::circle::Told;
 use crate::clock::{Pause, Timestamp};
 use crate::core::{Core, Reservation, Settings};
 use crate::draw;
@@ -69,14 +70,22 @@ impl Wait {
         let wait = async {
             match self {
                 Self::Signal(signal, _waiting) => Given::new(signal).await,
-                Self::Poll(_waiting) => Pause::new(Arc::clone(&engine.settings.clock), POLL_EVERY).await,
+                Self::Poll(waiting) => {
+                    let mode = parent.map_or(Mode::Called, |run| run.mode);
+                    let told = Told::new(&engine.core, mode, waiting);
+                    let circle = told.look().await;
+                    Pause::new(Arc::clone(&engine.settings.clock), POLL_EVERY).await;
+                    if let (Some(run), Some(_), Some(chain)) = (parent, circle, told.look().await) {
+                        return Err(Error::WaitsForItself { workflow: run.id.clone(), chain });
+                    }
+                }
             }
+            Ok(())
         };
-        if let Some(run) = parent {
-            return run.unless_stopped(wait).await;
+        match parent {
+            Some(run) => run.unless_stopped(wait).await?,
+            None => wait.await,
         }
-        wait.await;
-        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 
 use crate::signal::{Given, Signal};
 
-type Errand = Box<dyn FnOnce() + Send>;
+pub(crate) type Errand = Box<dyn FnOnce() + Send>;
 
 /// The errands of one store, done in their order by a thread that the first one starts.
 #[derive(Default)]
@@ -50,7 +50,8 @@ impl Errands {
         }
     }
 
-    fn send(&self, errand: Errand) {
+    /// Has it done some time. It must not panic.
+    pub(crate) fn send(&self, errand: Errand) {
         let mut queue = lock(&self.shared.queue);
         if !queue.has_thread {
             let shared = Arc::clone(&self.shared);

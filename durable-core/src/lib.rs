@@ -7,6 +7,7 @@
 mod args;
 mod build;
 mod call;
+mod circle;
 mod clock;
 mod concurrent;
 mod core;

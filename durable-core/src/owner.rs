@@ -4,7 +4,7 @@
 //! once it is locked, so a missing file means that its owner is dead.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::draw;
@@ -86,16 +86,35 @@ impl Owners {
         }
     }
 
+    /// Puts `text` into the file of `owner`, for the other processes to read.
+    pub(crate) fn tell(&self, owner: &OwnerId, text: &str) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(self.path_of(&owner.0))?;
+        file.set_len(0)?;
+        file.write_all(text.as_bytes())
+    }
+
+    /// What the living owners but `own` have in their files.
+    pub(crate) fn told(&self, own: &OwnerId) -> Vec<String> {
+        let others = self.ids().into_iter().filter(|id| id != own && matches!(self.lives(id), Ok(true)));
+        others.filter_map(|id| fs::read_to_string(self.path_of(&id.0)).ok()).collect()
+    }
+
     /// Removes the files of owners that are dead. What cannot be removed stays, and means as little.
     pub(crate) fn sweep(&self) {
-        let Some((folder, prefix)) = self.database.parent().zip(self.prefix()) else { return };
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let Some(id) = name.to_str().and_then(|name| name.strip_prefix(&prefix)) else { continue };
-            if matches!(self.lives(&OwnerId(id.into())), Ok(false)) {
-                _ = fs::remove_file(entry.path());
+        for id in self.ids() {
+            if matches!(self.lives(&id), Ok(false)) {
+                _ = fs::remove_file(self.path_of(&id.0));
             }
         }
+    }
+
+    /// The owners that have a file, living or dead.
+    fn ids(&self) -> Vec<OwnerId> {
+        let Some((folder, prefix)) = self.database.parent().zip(self.prefix()) else { return Vec::new() };
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let id =
+            |entry: fs::DirEntry| Some(OwnerId(entry.file_name().to_str()?.strip_prefix(&prefix)?.into()));
+        entries.filter_map(id).collect()
     }
 
     fn prefix(&self) -> Option<String> {
@@ -145,6 +164,14 @@ mod tests {
         assert!(owners.lives(&id).unwrap());
         owners.sweep();
         assert!(owners.lives(&id).unwrap(), "a sweep leaves the living alone");
+        let other = owners.join().unwrap().unwrap();
+        owners.tell(&id, "a\tb\n").unwrap();
+        owners.tell(&id, "c\td\n").unwrap();
+        assert_eq!(
+            (owners.told(other.id()), owners.told(&id)),
+            (vec!["c\td\n".to_owned()], vec![String::new()])
+        );
+        drop(other);
         drop(owner);
         assert!(!owners.lives(&id).unwrap());
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);

@@ -277,6 +277,17 @@ pub trait StepReader: Send {
         limit: u32,
     ) -> Result<Vec<StepRecord>, StoreError>;
 
+    /// Tells other processes which runs of this one wait for which, in place of what it told before. They are
+    /// only used to find runs that wait for each other in a circle, so a store that cannot tell may do nothing.
+    fn tell(&mut self, waits: &[(WorkflowId, WorkflowId)]) {
+        _ = waits;
+    }
+
+    /// What the living owners in other processes have told by [`StepReader::tell`].
+    fn told(&mut self) -> Vec<(WorkflowId, WorkflowId)> {
+        Vec::new()
+    }
+
     /// Whether `owner` still lives. Needs no clock: `true` while it holds its lock, whatever state its
     /// process is in.
     fn lives(&mut self, owner: &OwnerId) -> Result<bool, StoreError>;

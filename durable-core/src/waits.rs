@@ -22,6 +22,11 @@ impl Waiting {
         Self { edge: None }
     }
 
+    /// Who waits for whom; none for a caller outside any run.
+    pub(crate) fn ends(&self) -> Option<(&WorkflowId, &WorkflowId)> {
+        self.edge.as_ref().map(|(waiter, target)| (&waiter.1, &target.1))
+    }
+
     /// Notes that `waiter` cannot go on before `target` ends; if `target` waits for `waiter` by then, how it
     /// does, from `waiter` back to it.
     pub(crate) fn begin(waiter: Node, target: Node) -> Result<Self, Vec<WorkflowId>> {
@@ -46,6 +51,28 @@ impl Drop for Waiting {
             waits.remove(&waiter);
         }
     }
+}
+
+/// Which runs of one store wait for which in this process.
+pub(crate) fn within(store: usize) -> Vec<(WorkflowId, WorkflowId)> {
+    let waits = waits();
+    let of_store = waits.iter().filter(|((of, _), _)| *of == store);
+    let edges =
+        of_store.flat_map(|((_, waiter), targets)| targets.iter().map(move |target| (waiter, target)));
+    edges.filter(|(_, (of, _))| *of == store).map(|(waiter, (_, id))| (waiter.clone(), id.clone())).collect()
+}
+
+/// How `from` waits for `to` by these waits, both included, if it does.
+pub(crate) fn way(
+    waits: &[(WorkflowId, WorkflowId)],
+    from: &WorkflowId,
+    to: &WorkflowId,
+) -> Option<Vec<WorkflowId>> {
+    let mut map: BTreeMap<Node, Vec<Node>> = BTreeMap::new();
+    for (waiter, target) in waits {
+        map.entry((0, waiter.clone())).or_default().push((0, target.clone()));
+    }
+    chain(&map, &(0, from.clone()), &(0, to.clone()))
 }
 
 /// How `from` waits for `to`, both included, if it does.

@@ -116,7 +116,8 @@ impl StepStore for SqliteStore {
     fn reader(&self) -> Result<Box<dyn StepReader>, StoreError> {
         let connection = schema::connect_reader(&self.path)
             .map_err(|error| unavailable("open the database to read", &error))?;
-        Ok(Box::new(SqliteReader { connection, owners: self.owners.clone() }))
+        let owner = self.owner.id().clone();
+        Ok(Box::new(SqliteReader { connection, owners: self.owners.clone(), owner }))
     }
 
     fn owner(&self) -> OwnerId {
@@ -321,6 +322,7 @@ fn reset(connection: &Connection, op: &Reset) -> Result<Answer, OpError> {
 struct SqliteReader {
     connection: Connection,
     owners: Owners,
+    owner: OwnerId,
 }
 
 const OWNERSHIP: &str = "select epoch, owner from workflows where id = ?1";
@@ -383,6 +385,22 @@ impl StepReader for SqliteReader {
         };
         let rows: Result<_, OpError> = rows();
         rows.map_err(|error| failed_read("the steps of a run", error))
+    }
+
+    fn tell(&mut self, waits: &[(WorkflowId, WorkflowId)]) {
+        // No id has a tab or a line break in it.
+        let lines = waits.iter().map(|(waiter, target)| format!("{waiter}\t{target}\n"));
+        // Where it cannot be told, a circle over processes is not found: nothing else rests on it.
+        _ = self.owners.tell(&self.owner, &lines.collect::<String>());
+    }
+
+    fn told(&mut self) -> Vec<(WorkflowId, WorkflowId)> {
+        let wait = |line: &str| {
+            let (waiter, target) = line.split_once('\t')?;
+            WorkflowId::new(waiter).ok().zip(WorkflowId::new(target).ok())
+        };
+        let told = self.owners.told(&self.owner);
+        told.iter().flat_map(|text| text.lines().filter_map(wait)).collect()
     }
 
     fn lives(&mut self, owner: &OwnerId) -> Result<bool, StoreError> {
