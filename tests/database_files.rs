@@ -423,7 +423,7 @@ fn all_files_are_for_their_user_alone() {
     let path = folder.path().join("a.db");
     child("all_files_are_for_their_user_alone", &path);
     let names = snapshot(folder.path());
-    assert_eq!(names.len(), 4, "the database, its log and its index, and a lock: {:?}", names.keys());
+    assert_eq!(names.len(), 5, "the database, its log and its index, a lock and a gate: {:?}", names.keys());
     for name in names.keys() {
         let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name:?}");

@@ -6,12 +6,16 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::draw;
 use crate::store::OwnerId;
 
 /// What stands between the name of the database and the owner's own part.
 const MARK: &str = "-owner-";
+
+/// What the name of the gate of a database ends in.
+const GATE: &str = "-gate";
 
 /// What a lock file ends in until it is locked.
 const UNLOCKED: &str = ".new";
@@ -26,6 +30,80 @@ pub(crate) struct Owner {
     path: PathBuf,
     opened_by: u32,
     _locked: File,
+}
+
+/// Lets one process after another write to a database. SQLite's own lock is asked for again and again with pauses
+/// between, so whoever has just had it gets it again, and others wait for seconds or give up; here the system
+/// wakes those who wait. Writers that do not come this way meet at SQLite's lock as ever.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    path: PathBuf,
+    file: Arc<File>,
+    opened_by: u32,
+}
+
+/// That this process may write; dropped, the next one may.
+pub(crate) struct Turn(Arc<File>);
+
+impl Gate {
+    /// The gate of the database at `database`.
+    pub(crate) fn of(database: &Path) -> io::Result<Self> {
+        let mut path = database.to_owned().into_os_string();
+        path.push(GATE);
+        let path = PathBuf::from(path);
+        let file = Arc::new(Self::open(&path)?);
+        Ok(Self { path, file, opened_by: std::process::id() })
+    }
+
+    fn open(path: &Path) -> io::Result<File> {
+        private(OpenOptions::new().write(true).create(true).truncate(false)).open(path)
+    }
+
+    /// Waits for this process's turn. Where the system refuses, SQLite's own lock has to do.
+    pub(crate) fn turn(&mut self) -> Turn {
+        for _ in 0..ATTEMPTS_MAX {
+            _ = self.file.lock();
+            let turn = Turn(Arc::clone(&self.file));
+            if self.is_in_place() {
+                return turn;
+            }
+            // Whoever was here last has removed it meanwhile, so others may stand at another one.
+            match Self::open(&self.path) {
+                Ok(file) => self.file = Arc::new(file),
+                Err(_) => return turn,
+            }
+        }
+        Turn(Arc::clone(&self.file))
+    }
+
+    /// Whether the file that is open is the one with this name.
+    #[cfg(unix)]
+    fn is_in_place(&self) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        let (open, named) = (self.file.metadata(), fs::metadata(&self.path));
+        matches!((open, named), (Ok(open), Ok(named)) if (open.dev(), open.ino()) == (named.dev(), named.ino()))
+    }
+
+    #[cfg(not(unix))]
+    fn is_in_place(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for Gate {
+    /// Whoever leaves last removes it.
+    fn drop(&mut self) {
+        let is_own = std::process::id() == self.opened_by && cfg!(unix);
+        if is_own && self.file.try_lock().is_ok() && self.is_in_place() {
+            _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        _ = self.0.unlock();
+    }
 }
 
 /// Finds out which owners of one database live.
@@ -174,6 +252,41 @@ mod tests {
         drop(other);
         drop(owner);
         assert!(!owners.lives(&id).unwrap());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn one_gate_lets_one_through_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Gate::of(&folder.path().join("a.db")).unwrap();
+        let (mut first, mut second) = (open(), open());
+        let (passed, through) = std::sync::mpsc::channel();
+        let turn = first.turn();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let _turn = second.turn();
+                passed.send(()).unwrap();
+            });
+            assert!(open().file.try_lock().is_err(), "it is closed");
+            assert!(through.try_recv().is_err());
+            drop(turn);
+            through.recv().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_gate_that_was_removed_is_made_anew_and_the_last_one_leaves_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("a.db");
+        let mut first = Gate::of(&database).unwrap();
+        drop(Gate::of(&database).unwrap());
+        assert!(!first.is_in_place(), "the other one thought itself the last");
+        let turn = first.turn();
+        assert!(first.is_in_place());
+        drop(Gate::of(&database).unwrap());
+        assert!(first.is_in_place(), "it is in use");
+        drop(turn);
+        drop(first);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     }
 

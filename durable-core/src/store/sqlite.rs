@@ -17,7 +17,7 @@ use super::{
     transition,
 };
 use crate::key::{Position, WorkflowId};
-use crate::owner::{Owner, Owners};
+use crate::owner::{Gate, Owner, Owners};
 
 /// The store behind `Engine::open`.
 ///
@@ -34,6 +34,7 @@ pub struct SqliteStore {
     path: PathBuf,
     durability: Durability,
     connection: Option<Connection>,
+    gate: Gate,
     owners: Owners,
     owner: Owner,
 }
@@ -65,7 +66,9 @@ impl SqliteStore {
         let reader = schema::connect_reader(&path).map_err(|error| schema::failed(&path, &error))?;
         let mode = reader.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
         schema::check_wal(&path, &mode.map_err(|error| schema::failed(&path, &error))?)?;
-        Ok(Self { path, durability, connection: Some(connection), owners, owner })
+        let gate = Gate::of(&path)
+            .map_err(|error| OpenError::Failed { path: path.clone(), reason: error.to_string() })?;
+        Ok(Self { path, durability, connection: Some(connection), gate, owners, owner })
     }
 
     /// The connection; after one was given up, a new one whose log has been checkpointed.
@@ -105,6 +108,7 @@ fn checkpoint(connection: &Connection) -> Result<(), rusqlite::Error> {
 
 impl StepStore for SqliteStore {
     fn apply(&mut self, ops: &[Op]) -> Result<Vec<Answer>, StoreError> {
+        let _turn = self.gate.turn();
         let connection = self.connection()?;
         let applied = apply(connection, ops);
         if matches!(applied, Err(Failure { keeps_connection: false, .. })) {
