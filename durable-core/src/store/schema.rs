@@ -3,7 +3,7 @@
 //! So it is looked at first by a connection that can neither write nor lock, and `application_id` is in the
 //! file itself before its first write-ahead log exists.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,10 +11,12 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use self::log::{renew, sync_folder};
 use self::look::{Found, canonical, has_log, identify, is_being_created, look, look_inside};
 use super::{Durability, OpenError};
 use crate::owner::private;
 
+mod log;
 mod look;
 
 /// "drbl": what tells our files from other SQLite databases.
@@ -116,9 +118,9 @@ fn create_file(path: &Path) -> Result<(), OpenError> {
         Err(error) => return Err(OpenError::Failed { path: path.to_owned(), reason: error.to_string() }),
     }
     // The name of the file must survive a power cut as well as what it holds.
-    let synced =
-        path.parent().map_or(Ok(()), |folder| File::open(folder).and_then(|folder| folder.sync_all()));
-    synced.map_err(|error| OpenError::Failed { path: path.to_owned(), reason: error.to_string() })
+    path.parent()
+        .map_or(Ok(()), sync_folder)
+        .map_err(|error| OpenError::Failed { path: path.to_owned(), reason: error.to_string() })
 }
 
 /// Applies the migrations that the database lacks. A new one gets its schema with a rollback journal, so that
@@ -135,6 +137,11 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
         let reason = "its header has a file format that this SQLite does not write".to_owned();
         return Err(OpenError::Damaged { path: path.to_owned(), reason });
     }
+    // Before anything is written behind it, moved into the file or told to anyone.
+    renew(path).map_err(|error| OpenError::Failed {
+        path: path.to_owned(),
+        reason: format!("its write-ahead log cannot be made durable: {error}"),
+    })?;
     let lacking = usize::try_from(identity.version).unwrap_or(0)..MIGRATIONS.len();
     if !lacking.is_empty() {
         for migration in &MIGRATIONS[lacking] {

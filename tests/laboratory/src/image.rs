@@ -125,13 +125,14 @@ impl Disk {
                 }
             }
             Event::Sync { file, done: false, .. } => self.file(*file).doubt(),
+            Event::SyncFolder { done: true } => self.sync_folder(),
             Event::Delete { name, folder } => {
                 self.pending.push((name.clone(), None));
                 if *folder {
                     self.sync_folder();
                 }
             }
-            Event::Said(_) => {}
+            Event::SyncFolder { done: false } | Event::Said(_) => {}
         }
     }
 

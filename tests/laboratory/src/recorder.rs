@@ -55,6 +55,11 @@ pub enum Event {
         /// Whether it did what it should.
         done: bool,
     },
+    /// A sync of the folder itself ended.
+    SyncFolder {
+        /// Whether it did what it should.
+        done: bool,
+    },
     /// A name was removed.
     Delete {
         /// Which.

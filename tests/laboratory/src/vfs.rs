@@ -1,19 +1,22 @@
 //! A SQLite file system over the one named "unix" (sqlite.org/vfs.html): files of a folder that is watched
 //! pass by its recorder, all others go straight through, and so do locks, reads and the shared memory of the
 //! write-ahead log. The only room of the repository with `unsafe` in it.
+//! What is done to a watched log without SQLite, by `std::fs`, passes by too: this program's `write` and `fsync`
+//! are the ones below, not the C library's.
 //! The one rule: the real functions get what the real ones were made for, which are the real file that lies
 //! behind ours in memory and, in `xOpen` and `xDelete`, the real file system.
 #![expect(unsafe_code, reason = "a SQLite file system is a table of C functions")]
 
+use std::cell::Cell;
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rusqlite::ffi::{
-    SQLITE_CANTOPEN, SQLITE_FCNTL_PDB, SQLITE_FCNTL_PRAGMA, SQLITE_IOERR, SQLITE_OK, SQLITE_OPEN_MAIN_DB,
-    SQLITE_OPEN_MAIN_JOURNAL, SQLITE_OPEN_WAL, sqlite3, sqlite3_file, sqlite3_int64, sqlite3_io_methods,
-    sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register, sqlite3_wal_autocheckpoint,
+    SQLITE_CANTOPEN, SQLITE_FCNTL_PDB, SQLITE_FCNTL_PRAGMA, SQLITE_FULL, SQLITE_IOERR, SQLITE_OK,
+    SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_MAIN_JOURNAL, SQLITE_OPEN_WAL, sqlite3, sqlite3_file, sqlite3_int64,
+    sqlite3_io_methods, sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register, sqlite3_wal_autocheckpoint,
 };
 
 use crate::recorder::{Cause, Done, Event, FileId, Operation, Recorder, State, Verdict};
@@ -271,17 +274,107 @@ enum Part {
     All,
 }
 
+thread_local! {
+    /// Whether what this thread writes is seen by a function of ours already.
+    static SEEN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What `std::fs` calls to write. To a watched file it is an operation like SQLite's own.
+#[cfg(target_os = "linux")]
+#[unsafe(export_name = "write")]
+unsafe extern "C" fn std_write(fd: c_int, bytes: *const c_void, amount: usize) -> isize {
+    let real = |amount: usize| {
+        // SAFETY: the caller gives `amount` bytes, and part of them is no more; the system call is the one
+        // that the C library's function makes.
+        let written = unsafe { libc::syscall(libc::SYS_write, fd, bytes, amount) };
+        isize::try_from(written).unwrap_or(-1)
+    };
+    let Some((recorder, name)) = watched(fd) else { return real(amount) };
+    let mut written = 0;
+    let code = operate(&mut recorder.state(), Operation::Write, |state, part| {
+        let amount = match part {
+            Part::None => return SQLITE_OK,
+            Part::Half => amount / 2,
+            Part::All => amount,
+        };
+        // SAFETY: as above; a place in a file is a number.
+        let offset = unsafe { libc::syscall(libc::SYS_lseek, fd, 0, libc::SEEK_CUR) };
+        written = real(amount);
+        let Ok(done) = usize::try_from(written) else { return SQLITE_IOERR };
+        // SAFETY: as above.
+        let bytes = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), done) }.to_vec();
+        let file = state.opened(&name, false);
+        state.record(Event::Write { file, offset: usize::try_from(offset).unwrap_or(0), bytes });
+        SQLITE_OK
+    });
+    if code == SQLITE_OK { written } else { failed(code) as isize }
+}
+
+/// What `std::fs` calls to sync. The sync of a watched file or folder is recorded, and left out like SQLite's.
+#[cfg(target_os = "linux")]
+#[unsafe(export_name = "fsync")]
+unsafe extern "C" fn std_fsync(fd: c_int) -> c_int {
+    let (recorder, name) = match (watched(fd), folder(fd)) {
+        (Some((recorder, name)), _) => (recorder, Some(name)),
+        (None, Some(recorder)) => (recorder, None),
+        (None, None) => {
+            // SAFETY: the system call is the one that the C library's function makes.
+            let code = unsafe { libc::syscall(libc::SYS_fsync, fd) };
+            return c_int::try_from(code).unwrap_or(-1);
+        }
+    };
+    let code = operate(&mut recorder.state(), Operation::Sync, |state, part| {
+        let done = part == Part::All;
+        let event = match &name {
+            Some(name) => Event::Sync { file: state.opened(name, false), folder: false, done },
+            None => Event::SyncFolder { done },
+        };
+        state.record(event);
+        SQLITE_OK
+    });
+    if code == SQLITE_OK { 0 } else { failed(code) }
+}
+
+/// Says what a failed operation is called outside SQLite.
+#[cfg(target_os = "linux")]
+fn failed(code: c_int) -> c_int {
+    // SAFETY: the place of this thread's error number is always there.
+    unsafe { *libc::__errno_location() = if code == SQLITE_FULL { libc::ENOSPC } else { libc::EIO } };
+    -1
+}
+
+/// The path of an open file, if no function of ours sees to it already.
+#[cfg(target_os = "linux")]
+fn path_of_open(fd: c_int) -> Option<PathBuf> {
+    if SEEN.get() { None } else { std::fs::read_link(format!("/proc/self/fd/{fd}")).ok() }
+}
+
+/// The recorder of an open log, and the log's name. No other file of a database is written without SQLite.
+#[cfg(target_os = "linux")]
+fn watched(fd: c_int) -> Option<(Recorder, String)> {
+    let path = path_of_open(fd)?;
+    let name = path.file_name()?.to_str().filter(|name| name.ends_with("-wal"))?;
+    Some((Recorder::of(&path)?, name.to_owned()))
+}
+
+/// The recorder of an open folder.
+#[cfg(target_os = "linux")]
+fn folder(fd: c_int) -> Option<Recorder> {
+    Recorder::of(&path_of_open(fd)?.join("any"))
+}
+
 /// Does as much of an operation as its verdict wants, and says what became of it.
 fn operate(state: &mut State, operation: Operation, act: impl FnOnce(&mut State, Part) -> c_int) -> c_int {
-    let Verdict::Fail(cause, done) = state.decide(operation) else { return act(state, Part::All) };
-    let code = act(
-        state,
-        match done {
-            Done::Nothing => Part::None,
-            Done::Half => Part::Half,
-            Done::All => Part::All,
-        },
-    );
+    let (part, cause) = match state.decide(operation) {
+        Verdict::Go => (Part::All, None),
+        Verdict::Fail(cause, Done::Nothing) => (Part::None, Some(cause)),
+        Verdict::Fail(cause, Done::Half) => (Part::Half, Some(cause)),
+        Verdict::Fail(cause, Done::All) => (Part::All, Some(cause)),
+    };
+    SEEN.set(true);
+    let code = act(state, part);
+    SEEN.set(false);
+    let Some(cause) = cause else { return code };
     match cause {
         Cause::Kill => kill_this_process(),
         _ if code != SQLITE_OK => code,

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use durable_laboratory::{
-    Cause, Dice, Disk, Done, Fault, Loss, Recorder, Spell, Tally, Workload, World, builder,
+    Cause, Dice, Disk, Done, Event, Fault, Loss, Recorder, Spell, Tally, Workload, World, builder,
 };
 use rusqlite::Connection;
 
@@ -80,4 +80,45 @@ fn a_folder_that_nobody_watches_is_left_alone() {
     let database = Connection::open(other.path().join("a.db")).unwrap();
     database.execute_batch("create table t (k); insert into t values (1)").unwrap();
     assert_eq!((recorder.operations(), recorder.trace().events.len()), (0, 0));
+}
+
+// A copy of the files of an open database is what a kill leaves. The trace must show that the whole log was
+// written and synced before anything else, although SQLite had no part in it.
+#[test]
+fn a_log_that_was_left_behind_is_written_and_synced_before_anything_else() {
+    let (folder, left) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let engine = builder(World::default()).open(folder.path().join("runs.db")).unwrap();
+    Workload::Sequential.run(&engine).unwrap();
+    for (name, bytes) in files(folder.path()) {
+        fs::write(left.path().join(name), bytes).unwrap();
+    }
+    let log = fs::read(left.path().join("runs.db-wal")).unwrap();
+    let recorder = Recorder::watch(left.path());
+    let engine = builder(World::default()).open(left.path().join("runs.db")).unwrap();
+    let events = recorder.trace().events;
+    let [Event::Write { offset: 0, bytes, file }, Event::Sync { file: synced, done: true, .. }, rest @ ..] =
+        &events[..]
+    else {
+        panic!("{events:?}");
+    };
+    assert!(*bytes == log && file == synced, "{} bytes of {}", bytes.len(), log.len());
+    assert!(matches!(rest, [Event::SyncFolder { done: true }]), "{rest:?}");
+    assert_eq!(Workload::Sequential.run(&engine).unwrap(), Workload::Sequential.expected());
+}
+
+// The lock for writers is waited for, so a transaction of another connection is never written over.
+#[test]
+fn a_log_that_others_write_to_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let engine = builder(World::default()).open(&path).unwrap();
+    Workload::Sequential.run(&engine).unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("begin immediate").unwrap();
+    let recorder = Recorder::watch(folder.path());
+    let refused = durable::store::sqlite::SqliteStore::open(&path).unwrap_err();
+    assert!(refused.to_string().contains("locked"), "{refused}");
+    assert_eq!(recorder.trace().events.len(), 0);
+    other.execute_batch("rollback").unwrap();
+    durable::store::sqlite::SqliteStore::open(&path).unwrap();
 }

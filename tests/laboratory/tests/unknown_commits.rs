@@ -4,8 +4,7 @@
 //! body nor a result may have rested on the word of the connection that failed.
 
 use durable_laboratory::{
-    Cause, Disk, Done, Draws, Fault, Spell, Tally, Trial, Violation, Workload, cut_all_along, notes_of,
-    scale, strike,
+    Cause, Disk, Done, Draws, Fault, Spell, Tally, Trial, Workload, cut_all_along, notes_of, scale, strike,
 };
 
 /// Of so many events after an error one is a power cut, in the short run.
@@ -58,27 +57,27 @@ fn a_failed_operation_of_nested_children_is_not_believed() {
     sweep(Workload::Nested, Done::Nothing);
 }
 
-/// The process is killed so many events after an error, before it can write over what is in doubt.
-const KILLED_AFTER: usize = 1;
+/// The process is killed so many events after an error, before it can write over what is in doubt, or later.
+const KILLED_AFTER: [usize; 2] = [1, 4];
 
-// Known not to hold, and pinned until it does: a sync of the log fails, the process is killed before its next
-// commit, the next process reads the log that the system still holds and goes on behind it, and the power
-// goes. Where the system dropped what it could not write, the log ends before all that was acknowledged
-// since. Who opens a database whose log was left behind would have to write that log anew before it trusts
-// it, with everybody else shut out.
+// Bug: a sync of the log failed, the process was killed before its next commit, the next one read the log
+// that the system still held and went on behind it, and the power went: the log ended before all that had
+// been acknowledged since. Cause: what a failed sync leaves is read by everybody and written by no later
+// sync. Fix: who opens a database whose log was left behind writes that log anew before it trusts it.
 #[test]
-fn what_a_killed_process_left_in_doubt_is_believed_too_soon() {
+fn what_a_killed_process_left_in_doubt_is_written_anew_before_it_is_trusted() {
     let trial = Trial::of(Workload::Sequential);
     let mut tally = Tally::new("a log in doubt that a killed process left, sequential");
     for at in 1.. {
         let fault = Fault { at, spell: Spell::Once, cause: Cause::Broken, done: Done::Nothing };
         let struck = strike(trial, fault);
         let Some(after) = struck.after else { break };
+        let kept = KILLED_AFTER[usize::from(at % 2 == 0)];
         let mut left = struck.trace;
-        left.events.truncate(after + KILLED_AFTER);
+        left.events.truncate(after + kept);
         let earlier = notes_of(&left, &[]);
         let resumed = trial.resume(Disk::after(&left, left.events.len()), &earlier);
-        let place = format!("operation {at} fails, killed");
+        let place = format!("operation {at} fails, killed {kept} events later");
         tally.add(&place, resumed.violations);
         let mut part = Tally::default();
         let from = usize::try_from(at % CUT_EVERY).unwrap();
@@ -91,5 +90,5 @@ fn what_a_killed_process_left_in_doubt_is_believed_too_soon() {
         }
         tally.merge(part);
     }
-    tally.must_catch(|violation| matches!(violation, Violation::Repeated(_) | Violation::Changed(..)));
+    tally.finish();
 }
