@@ -26,6 +26,8 @@ pub enum Violation {
     RanTwice(String),
     /// The workload came to another result.
     Wrong(u64, u64),
+    /// What is recorded is not what the model tells.
+    Unlike(String),
     /// A fault that is none of the typed ones, or where there must be none.
     Untyped(String),
     /// Something panicked.
@@ -55,6 +57,7 @@ impl fmt::Display for Violation {
             Self::Wrong(expected, found) => {
                 write!(f, "the result is {found}, and that of an undisturbed run is {expected}")
             }
+            Self::Unlike(difference) => f.write_str(difference),
             Self::Untyped(error) => write!(f, "a fault where none may be: {error}"),
             Self::Panicked(message) => write!(f, "a panic: {message}"),
         }
@@ -178,8 +181,10 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lost = self.count(|v| matches!(v, Violation::Lost(..) | Violation::Changed(..)));
         let repeated = self.count(|v| matches!(v, Violation::Repeated(_) | Violation::RanTwice(_)));
-        let wrong = self
-            .count(|v| matches!(v, Violation::Wrong(..) | Violation::Untyped(_) | Violation::Recorded(_)));
+        let wrong = self.count(|violation| {
+            use Violation::{Recorded, Unlike, Untyped, Wrong};
+            matches!(violation, Wrong(..) | Untyped(_) | Recorded(_) | Unlike(_))
+        });
         let panics = self.count(|v| matches!(v, Violation::Panicked(_)));
         write!(
             f,

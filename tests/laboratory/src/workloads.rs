@@ -32,22 +32,27 @@ pub struct Refused {
 /// their failure escapes.
 pub const AGAIN: &str = "again-";
 
-fn make(name: &str) -> Made {
-    let ticket = durable::resource::<World>().effect(name);
-    Made { name: name.to_owned(), value: name.bytes().map(u64::from).sum(), ticket }
+/// The value that the step of this name makes.
+pub(crate) fn value_of(name: &str) -> u64 {
+    name.bytes().map(u64::from).sum()
 }
 
-fn refuse(name: &str) -> Refused {
+pub(crate) fn make(name: &str) -> Made {
+    let ticket = durable::resource::<World>().effect(name);
+    Made { name: name.to_owned(), value: value_of(name), ticket }
+}
+
+pub(crate) fn refuse(name: &str) -> Refused {
     Refused { name: name.to_owned(), ticket: durable::resource::<World>().effect(name) }
 }
 
 /// Fails until its body has run more often than `failures`, in whatever process.
-fn make_after(name: &str, failures: usize) -> Result<Made, Refused> {
+pub(crate) fn make_after(name: &str, failures: usize) -> Result<Made, Refused> {
     if durable::resource::<World>().effects_of(name) < failures { Err(refuse(name)) } else { Ok(make(name)) }
 }
 
 /// The step has returned to the workflow.
-fn returned(made: &Made) -> u64 {
+pub(crate) fn returned(made: &Made) -> u64 {
     durable::resource::<World>().acknowledged(&made.name, made.ticket);
     made.value
 }
