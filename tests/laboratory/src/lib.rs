@@ -9,6 +9,7 @@ mod checker;
 mod cuts;
 mod dice;
 mod faults;
+mod golden;
 mod image;
 mod model;
 mod notes;
@@ -24,6 +25,10 @@ pub use checker::{Tally, Violation, check_notes, check_records};
 pub use cuts::{Cut, Draws, cut_all_along};
 pub use dice::Dice;
 pub use faults::{Struck, strike};
+pub use golden::{
+    ENDED, STOPPED, from_text, go_on, golden_engine, golden_folder, golden_images, golden_value, make_golden,
+    to_text,
+};
 pub use image::{Disk, Image, Loss, materialise};
 pub use model::{Records, expected, recorded};
 pub use notes::{Note, World, read as read_notes};

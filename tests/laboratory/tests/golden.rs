@@ -1,0 +1,78 @@
+//! Golden databases (P18): the files that each released schema version wrote open in this program, give back
+//! what they hold, and go on where they stopped. A new version gets its files by
+//! `cargo run -p durable-laboratory --bin golden -- <version>`.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use durable_laboratory::{
+    DATABASE, ENDED, Image, Note, Recorder, STOPPED, World, from_text, go_on, golden_engine, golden_folder,
+    golden_images, golden_value, make_golden, materialise, to_text,
+};
+use rusqlite::Connection;
+
+/// All released schema versions.
+const VERSIONS: [u32; 1] = [1];
+
+/// The definitions of all tables.
+fn schema(image: &Image) -> BTreeSet<String> {
+    let folder = tempfile::tempdir().unwrap();
+    materialise(image, folder.path());
+    let database = Connection::open(folder.path().join(DATABASE)).unwrap();
+    let mut rows = database.prepare("select coalesce(sql, name) from sqlite_schema").unwrap();
+    rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn every_released_version_opens_and_goes_on() {
+    let mut opened = 0;
+    for version in VERSIONS {
+        for (name, image) in golden_images(version) {
+            let folder = tempfile::tempdir().unwrap();
+            materialise(&image, folder.path());
+            let recorder = Recorder::watch(folder.path());
+            let world = World::traced(Vec::new(), &recorder);
+            let engine = golden_engine(world, &folder.path().join(DATABASE)).unwrap();
+            let steps = |id: &str| engine.steps(id).unwrap().len();
+            assert_eq!((steps(ENDED), steps(STOPPED)), (14, 13), "{version}, {name}");
+            for id in [ENDED, STOPPED] {
+                assert_eq!(go_on(&engine, id).unwrap(), golden_value(id), "{version}, {name}");
+            }
+            assert_eq!((steps(ENDED), steps(STOPPED)), (14, 14), "{version}, {name}");
+            let trace = recorder.trace();
+            let ran = trace.events.iter().filter_map(|event| match event {
+                durable_laboratory::Event::Said(Note::Effect(name, _)) => Some(name.as_str()),
+                _ => None,
+            });
+            assert_eq!(ran.collect::<Vec<_>>(), ["stopped-last"], "{version}, {name}");
+            assert_eq!(engine.runs().map(Result::unwrap).count(), 4, "{version}, {name}");
+            opened += 1;
+        }
+    }
+    println!("golden databases: {opened} opened and gone on with, of {} versions", VERSIONS.len());
+}
+
+// The schema of an old file that was brought up is the one of a new file.
+#[test]
+fn an_old_database_comes_to_the_schema_of_a_new_one() {
+    let (_, new) = make_golden();
+    for version in VERSIONS {
+        for (name, image) in golden_images(version) {
+            let folder = tempfile::tempdir().unwrap();
+            materialise(&image, folder.path());
+            let path = folder.path().join(DATABASE);
+            drop(golden_engine(World::default(), &path).unwrap());
+            let upgraded = Image::from([(DATABASE.to_owned(), fs::read(&path).unwrap())]);
+            assert_eq!(schema(&upgraded), schema(&new), "{version}, {name}");
+        }
+    }
+    assert_eq!(usize::try_from(*VERSIONS.last().unwrap()).unwrap(), VERSIONS.len());
+    assert!(!golden_folder(VERSIONS[VERSIONS.len() - 1] + 1).exists(), "a version that is not tested");
+}
+
+#[test]
+fn a_file_comes_back_from_its_text() {
+    for bytes in [vec![], vec![0; 200], (0..=255).collect::<Vec<u8>>(), vec![1, 0, 0]] {
+        assert_eq!(from_text(&to_text(&bytes)), bytes);
+    }
+}
