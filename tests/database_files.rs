@@ -168,6 +168,33 @@ fn a_newer_schema_that_is_only_in_the_log_is_refused() {
     check_opens(&path);
 }
 
+// Bug: a file whose schema was damaged was refused, and yet its log was moved into it. Cause: the first
+// statement of a connection reads the schema, and the connection was told only after it to leave the log alone
+// when it is closed. Fix: it is told before.
+#[test]
+fn a_log_is_not_moved_into_a_file_whose_schema_is_damaged() {
+    let (folder, path) = database();
+    let killed = tempfile::tempdir().unwrap();
+    let engine = open(&path).unwrap();
+    doubled::durable("b", 1).on(&engine).run().unwrap();
+    for name in ["a.db", "a.db-wal"] {
+        fs::copy(folder.path().join(name), killed.path().join(name)).unwrap();
+    }
+    let path = killed.path().join("a.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(12).position(|window| window == b"CREATE TABLE").unwrap();
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let mut before = snapshot(killed.path());
+    let error = open(&path).unwrap_err();
+    assert!(matches!(*error, OpenError::Damaged { .. }), "{error}");
+    let mut after = snapshot(killed.path());
+    for files in [&mut before, &mut after] {
+        files.remove(&OsString::from("a.db-shm"));
+    }
+    assert!(after == before, "the folder has changed");
+}
+
 #[test]
 fn a_version_that_no_program_wrote_is_damage() {
     for version in [0, -1] {

@@ -59,9 +59,11 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<(PathBuf, Conn
         Found::File if is_being_created(&path) => {}
         Found::File => look_inside(&path)?,
     }
-    let mut connection = connect(&path, durability).map_err(|error| failed(&path, &error))?;
-    // A log that was left behind may say that the file is to be refused, and is not to be moved into it then.
+    let mut connection = connect_bare(&path).map_err(|error| failed(&path, &error))?;
+    // Before the first statement: a log that was left behind may say that the file is to be refused, and is not
+    // to be moved into it then.
     keep_log(&path, &connection, has_log(&path))?;
+    set_up_writer(&connection, durability).map_err(|error| failed(&path, &error))?;
     // For a new file, whatever the linked SQLite was built to do; any other keeps what it has.
     connection.pragma_update(None, "auto_vacuum", 0).map_err(|error| failed(&path, &error))?;
     migrate(&path, &mut connection)?;
@@ -77,22 +79,29 @@ fn keep_log(path: &Path, connection: &Connection, keep: bool) -> Result<(), Open
 
 /// A connection that writes, set up as every one is.
 pub(super) fn connect(path: &Path, durability: Durability) -> Result<Connection, rusqlite::Error> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let connection = Connection::open_with_flags(path, flags)?;
-    set_up(&connection)?;
-    connection.pragma_update(None, "synchronous", durability.word())?;
+    let connection = connect_bare(path)?;
+    set_up_writer(&connection, durability)?;
     Ok(connection)
 }
 
 /// A connection that only reads.
 pub(super) fn connect_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = connect_bare(path)?;
     set_up(&connection)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
+}
+
+/// A connection that has not looked at the file yet.
+fn connect_bare(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    Connection::open_with_flags(path, flags)
+}
+
+fn set_up_writer(connection: &Connection, durability: Durability) -> Result<(), rusqlite::Error> {
+    set_up(connection)?;
+    connection.pragma_update(None, "synchronous", durability.word())
 }
 
 fn set_up(connection: &Connection) -> Result<(), rusqlite::Error> {
