@@ -121,8 +121,8 @@ pub fn to_text(bytes: &[u8]) -> String {
     let lines = bytes.chunks(LINE_BYTES).enumerate();
     let count = bytes.len().div_ceil(LINE_BYTES);
     let shown = lines.filter(|(i, line)| i + 1 == count || line.iter().any(|byte| *byte != 0));
-    let hex = |line: &[u8]| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    shown.map(|(i, line)| format!("{:08x} {}\n", i * LINE_BYTES, hex(line))).collect()
+    let hex = |line: &[u8]| line.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+    shown.map(|(i, line)| format!("{:08x} {}\n", i * LINE_BYTES, hex(line))).collect::<Vec<_>>().concat()
 }
 
 /// The file that a text stands for.

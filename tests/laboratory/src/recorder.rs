@@ -240,6 +240,15 @@ impl Recorder {
         self.state().record(Event::Said(note));
     }
 
+    /// What the workload has said so far.
+    pub fn notes(&self) -> Vec<Note> {
+        let said = |event: &Event| match event {
+            Event::Said(note) => Some(note.clone()),
+            _ => None,
+        };
+        self.state().trace.events.iter().filter_map(said).collect()
+    }
+
     /// A copy of the trace so far.
     pub fn trace(&self) -> Trace {
         self.state().trace.clone()
