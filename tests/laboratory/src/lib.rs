@@ -36,5 +36,7 @@ pub use programs::Node;
 pub use recorder::{Cause, Done, Event, Fault, FileId, Operation, Recorder, Spell, Trace};
 pub use scale::{SEED, VARIABLE, scale, seeds};
 pub use trial::{DATABASE, Recovery, Trial, message, notes_of};
+#[cfg(target_os = "linux")]
+pub use vfs::cut_power;
 pub use victim::{Ended, Victim};
 pub use workloads::{AGAIN, ID, Made, Refused, Workload, builder};

@@ -6,6 +6,7 @@ use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
 
 use crate::recorder::Recorder;
@@ -51,6 +52,8 @@ pub struct World {
     notes: Mutex<Vec<Note>>,
     trace: Option<Recorder>,
     file: Option<PathBuf>,
+    /// Who is told of a note, and of which.
+    alarm: Option<(usize, Sender<()>)>,
 }
 
 impl World {
@@ -63,16 +66,22 @@ impl World {
 
     /// Its notes stand in the recorder's trace too.
     pub fn traced(notes: Vec<Note>, recorder: &Recorder) -> Self {
-        let world = Self { notes: Mutex::new(notes), trace: Some(recorder.clone()), file: None };
+        let world = Self { notes: Mutex::new(notes), trace: Some(recorder.clone()), ..Self::default() };
         world.note(Note::Start);
         world
     }
 
     /// Its notes stand in this file, after those of earlier processes.
     pub fn kept(file: &Path) -> Self {
-        let world = Self { notes: Mutex::new(read(file)), trace: None, file: Some(file.to_owned()) };
+        let world = Self { notes: Mutex::new(read(file)), file: Some(file.to_owned()), ..Self::default() };
         world.note(Note::Start);
         world
+    }
+
+    /// Tells somebody when there are so many notes.
+    #[must_use = "the world is made anew"]
+    pub fn telling(self, count: usize, whom: Sender<()>) -> Self {
+        Self { alarm: Some((count, whom)), ..self }
     }
 
     /// A body runs; its ticket.
@@ -114,6 +123,10 @@ impl World {
             file.write_all(format!("{note}\n").as_bytes()).unwrap();
         }
         notes.push(note);
+        if let Some((_, whom)) = self.alarm.as_ref().filter(|(count, _)| *count == notes.len()) {
+            // Nobody listens any more: nobody is to be told.
+            let _ = whom.send(());
+        }
     }
 }
 
