@@ -157,7 +157,10 @@ fn nothing_is_left_for_later() {
         has_any((1..).zip(file.text.lines()), &words)
     };
     let mut files = everywhere(&[".rs", ".toml", ".sql", "run", "budget", "syncs"]);
-    files.extend(["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "Cargo.toml"].map(File::read));
+    files.extend(
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "Cargo.toml", "docs/reliability.md"]
+            .map(File::read),
+    );
     check(&files, rule, ("src/a.rs", "fn a() {} // TODO: write it"));
 }
 
@@ -167,7 +170,15 @@ fn no_line_names_the_machine_it_was_written_on() {
         |file| has_any((1..).zip(file.text.lines()), &["/home/", "/root/", "/Users/", "/tmp/", "C:\\"]);
     let mut files = everywhere(&[""]);
     files.extend(
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "justfile"].map(File::read),
+        [
+            "README.md",
+            "ARCHITECTURE.md",
+            "CONTRIBUTING.md",
+            "CHANGELOG.md",
+            "justfile",
+            "docs/reliability.md",
+        ]
+        .map(File::read),
     );
     check(&files, rule, ("tests/ui/a.stderr", " --> /home/me/durable/src/lib.rs:1:1"));
 }
@@ -301,7 +312,10 @@ fn no_line_ends_in_a_space_and_every_file_in_a_line() {
         wrong
     };
     let mut files = everywhere(&[".rs", ".toml", ".sql", "run", "budget", "syncs"]);
-    files.extend(["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(File::read));
+    files.extend(
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/reliability.md"]
+            .map(File::read),
+    );
     files.extend(["Cargo.toml", "deny.toml", "clippy.toml", "justfile"].map(File::read));
     check(&files, rule, ("src/a.rs", "let x; \n"));
     check(&files, rule, ("src/a.rs", "let x;"));
@@ -380,6 +394,23 @@ fn every_room_has_its_place_in_the_picture() {
         let room = file.path.rsplit('/').next().and_then(|name| name.strip_suffix(".rs")).unwrap();
         assert!(named.contains(room), "ARCHITECTURE.md does not tell of {}", file.path);
     }
+}
+
+// A promise whose test was renamed or removed would be shown by nothing.
+#[test]
+fn every_test_that_the_page_on_reliability_names_is_there() {
+    fn names(file: &File) -> Vec<(&str, &str)> {
+        file.text.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.split_once(".rs::")).collect()
+    }
+    let tests = everywhere(&[".rs"]);
+    let has = |(file, name): &(&str, &str)| {
+        let of_that_name = |test: &&File| test.path.ends_with(&format!("/{file}.rs"));
+        tests.iter().filter(of_that_name).any(|test| test.text.contains(&format!("fn {name}(")))
+    };
+    assert!(!has(&("tidy", "a_test_that_is_not_there")));
+    let page = File::read("docs/reliability.md");
+    let missing: Vec<_> = names(&page).into_iter().filter(|name| !has(name)).collect();
+    assert!(missing.is_empty() && names(&page).len() > 20, "{missing:?}");
 }
 
 #[test]

@@ -105,20 +105,3 @@ fn a_log_that_was_left_behind_is_written_and_synced_before_anything_else() {
     assert!(matches!(rest, [Event::SyncFolder { done: true }]), "{rest:?}");
     assert_eq!(Workload::Sequential.run(&engine).unwrap(), Workload::Sequential.expected());
 }
-
-// The lock for writers is waited for, so a transaction of another connection is never written over.
-#[test]
-fn a_log_that_others_write_to_is_not_touched() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("runs.db");
-    let engine = builder(World::default()).open(&path).unwrap();
-    Workload::Sequential.run(&engine).unwrap();
-    let other = Connection::open(&path).unwrap();
-    other.execute_batch("begin immediate").unwrap();
-    let recorder = Recorder::watch(folder.path());
-    let refused = durable::store::sqlite::SqliteStore::open(&path).unwrap_err();
-    assert!(refused.to_string().contains("locked"), "{refused}");
-    assert_eq!(recorder.trace().events.len(), 0);
-    other.execute_batch("rollback").unwrap();
-    durable::store::sqlite::SqliteStore::open(&path).unwrap();
-}

@@ -3,9 +3,12 @@
 //! goes at any moment after the error, with what was pending at a failed sync in doubt for ever. Neither a
 //! body nor a result may have rested on the word of the connection that failed.
 
+use durable::store::sqlite::SqliteStore;
 use durable_laboratory::{
-    Cause, Disk, Done, Draws, Fault, Spell, Tally, Trial, Workload, cut_all_along, notes_of, scale, strike,
+    Cause, DATABASE, Disk, Done, Draws, Fault, Recorder, Spell, Tally, Trial, Workload, World, builder,
+    cut_all_along, notes_of, scale, strike,
 };
+use rusqlite::Connection;
 
 /// Of so many events after an error one is a power cut, in the short run.
 const CUT_EVERY: u64 = 16;
@@ -91,4 +94,21 @@ fn what_a_killed_process_left_in_doubt_is_written_anew_before_it_is_trusted() {
         tally.merge(part);
     }
     tally.finish();
+}
+
+// The lock for writers is waited for, so a transaction of another connection is never written over.
+#[test]
+fn a_log_that_others_write_to_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(DATABASE);
+    let engine = builder(World::default()).open(&path).unwrap();
+    Workload::Sequential.run(&engine).unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("begin immediate").unwrap();
+    let recorder = Recorder::watch(folder.path());
+    let refused = SqliteStore::open(&path).unwrap_err();
+    assert!(refused.to_string().contains("locked"), "{refused}");
+    assert_eq!(recorder.trace().events.len(), 0);
+    other.execute_batch("rollback").unwrap();
+    SqliteStore::open(&path).unwrap();
 }
