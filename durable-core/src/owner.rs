@@ -39,8 +39,13 @@ pub(crate) struct Owner {
 pub(crate) struct Gate {
     path: PathBuf,
     file: Arc<File>,
+    turns: u32,
     opened_by: u32,
 }
+
+/// So many turns pass between two looks whether the file has been removed: until then two gates may be open at
+/// once, which is unfair and nothing else.
+const TURNS_PER_LOOK: u32 = 64;
 
 /// That this process may write; dropped, the next one may.
 pub(crate) struct Turn(Arc<File>);
@@ -52,7 +57,7 @@ impl Gate {
         path.push(GATE);
         let path = PathBuf::from(path);
         let file = Arc::new(Self::open(&path)?);
-        Ok(Self { path, file, opened_by: std::process::id() })
+        Ok(Self { path, file, turns: 0, opened_by: std::process::id() })
     }
 
     fn open(path: &Path) -> io::Result<File> {
@@ -64,7 +69,8 @@ impl Gate {
         for _ in 0..ATTEMPTS_MAX {
             _ = self.file.lock();
             let turn = Turn(Arc::clone(&self.file));
-            if self.is_in_place() {
+            self.turns = self.turns.wrapping_add(1);
+            if self.turns % TURNS_PER_LOOK != 1 || self.is_in_place() {
                 return turn;
             }
             // Whoever was here last has removed it meanwhile, so others may stand at another one.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::store::{End, RunStatus};
+use crate::store::{End, Ownership, RunStatus};
 
 fn workflow() -> WorkflowId {
     WorkflowId::new("a").unwrap()

@@ -1,0 +1,117 @@
+//! The reads of the SQLite store, on a connection of their own, which never waits for a writer's sync.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::failure::{OpError, failed_read, unavailable};
+use super::load;
+use crate::key::{Position, WorkflowId};
+use crate::owner::Owners;
+use crate::store::row::{read_run, read_step, run_columns, step_columns};
+use crate::store::{CorruptRow, Epoch, OwnerId, Ownership, RunRecord, StepReader, StepRecord, StoreError};
+
+/// The part that reads. Each read is one statement, so it sees one state of the database.
+#[derive(Debug)]
+pub(super) struct SqliteReader {
+    pub(super) connection: Connection,
+    pub(super) owners: Owners,
+    pub(super) owner: OwnerId,
+}
+
+const OWNERSHIP: &str = "select epoch, owner from workflows where id = ?1";
+
+const POSITION: &str = "select position from steps where workflow_id = ?1 and step_key = ?2";
+
+const RUNS: &str = concat!("select ", run_columns!(), " from workflows where id > ?1 order by id limit ?2");
+
+const STEPS: &str = concat!(
+    "select ",
+    step_columns!(),
+    " from steps where workflow_id = ?1 and position > ?2 order by position limit ?3"
+);
+
+impl StepReader for SqliteReader {
+    fn run(&mut self, id: &WorkflowId) -> Result<Option<RunRecord>, StoreError> {
+        load(&self.connection, id).map_err(|error| failed_read("a run", error))
+    }
+
+    fn ownership(&mut self, id: &WorkflowId) -> Result<Option<Ownership>, StoreError> {
+        let read = |row: &rusqlite::Row<'_>| {
+            let owner: Option<String> = row.get(1)?;
+            Ok(Ownership { epoch: Epoch(row.get(0)?), owner: owner.map(|owner| OwnerId(owner.into())) })
+        };
+        let rows = || self.connection.prepare_cached(OWNERSHIP)?.query_row([id.as_str()], read).optional();
+        rows().map_err(|error| unavailable("read who owns a run", &error))
+    }
+
+    fn runs(
+        &mut self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Result<RunRecord, CorruptRow>>, StoreError> {
+        let rows = || {
+            let mut statement = self.connection.prepare_cached(RUNS)?;
+            statement.query_map(params![after.unwrap_or(""), limit], |row| Ok(read_run(row)))?.collect()
+        };
+        let rows: Result<_, rusqlite::Error> = rows();
+        rows.map_err(|error| unavailable("read the runs", &error))
+    }
+
+    fn position(&mut self, id: &WorkflowId, key: &str) -> Result<Option<Position>, StoreError> {
+        let read = |row: &rusqlite::Row<'_>| row.get::<_, Vec<u8>>(0);
+        let row = || self.connection.prepare_cached(POSITION)?.query_row([id.as_str(), key], read).optional();
+        let bytes = row().map_err(|error| unavailable("find a step", &error))?;
+        Ok(bytes.and_then(|bytes| Position::from_bytes(&bytes)))
+    }
+
+    fn steps(
+        &mut self,
+        id: &WorkflowId,
+        after: Option<&Position>,
+        limit: u32,
+    ) -> Result<Vec<StepRecord>, StoreError> {
+        let rows = || {
+            let mut statement = self.connection.prepare_cached(STEPS)?;
+            let after = after.map(Position::to_bytes).unwrap_or_default();
+            let rows = statement.query_map(params![id.as_str(), after, limit], |row| Ok(read_step(row)))?;
+            rows.map(|row| Ok(row??)).collect()
+        };
+        let rows: Result<Vec<_>, OpError> = rows();
+        rows.and_then(|rows| in_order(id, rows)).map_err(|error| failed_read("the steps of a run", error))
+    }
+
+    fn tell(&mut self, waits: &[(WorkflowId, WorkflowId)]) {
+        // No id has a tab or a line break in it.
+        let lines = waits.iter().map(|(waiter, target)| format!("{waiter}\t{target}\n"));
+        // Where it cannot be told, a circle over processes is not found: nothing else rests on it.
+        _ = self.owners.tell(&self.owner, &lines.collect::<String>());
+    }
+
+    fn told(&mut self) -> Vec<(WorkflowId, WorkflowId)> {
+        let wait = |line: &str| {
+            let (waiter, target) = line.split_once('\t')?;
+            WorkflowId::new(waiter).ok().zip(WorkflowId::new(target).ok())
+        };
+        let told = self.owners.told(&self.owner);
+        told.iter().flat_map(|text| text.lines().filter_map(wait)).collect()
+    }
+
+    fn lives(&mut self, owner: &OwnerId) -> Result<bool, StoreError> {
+        self.owners.lives(owner).map_err(|error| StoreError::Unavailable {
+            action: format!("ask whether the owner {owner} lives"),
+            reason: error.to_string(),
+        })
+    }
+}
+
+/// Steps as a range of their key has to give them. Pages of the table that stand in each other's place pass the
+/// checksum of every row.
+fn in_order(id: &WorkflowId, steps: Vec<StepRecord>) -> Result<Vec<StepRecord>, OpError> {
+    let stray = steps.windows(2).find(|pair| pair[0].position >= pair[1].position).map(|pair| pair[1].key());
+    match stray {
+        None => Ok(steps),
+        Some(key) => {
+            let reason = "it comes after a later one: the table is damaged, restore a backup".to_owned();
+            Err(CorruptRow { table: "steps", key: format!("{id}, {key}"), reason }.into())
+        }
+    }
+}
