@@ -277,7 +277,16 @@ impl Request<'_> {
 
     async fn claim(&self, run: &RunRecord, drop: Vec<Position>, recoveries: u32) -> Result<Answer, Error> {
         let (id, owner, at) = (self.id.clone(), self.engine.core.owner.clone(), self.now());
-        self.take(Op::Claim(Claim { id, expected: run.epoch, owner, drop, recoveries, at })).await
+        self.take(Op::Claim(Claim {
+            id,
+            expected: run.epoch,
+            from: run.owner.clone(),
+            owner,
+            drop,
+            recoveries,
+            at,
+        }))
+        .await
     }
 
     /// Refuses an id that belongs to another workflow, or to other arguments.

@@ -53,7 +53,7 @@ pub(crate) struct Turn(Arc<File>);
 impl Gate {
     /// The gate of the database at `database`.
     pub(crate) fn of(database: &Path) -> io::Result<Self> {
-        let mut path = database.to_owned().into_os_string();
+        let mut path = std::path::absolute(database)?.into_os_string();
         path.push(GATE);
         let path = PathBuf::from(path);
         let file = Arc::new(Self::open(&path)?);

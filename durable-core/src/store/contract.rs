@@ -135,9 +135,15 @@ fn start(id: &str, nonce: u64) -> Op {
     })
 }
 
+/// A claim by "second" of a run that "first" had when it was read.
 fn claim(id: &str, expected: Epoch, drop: &[&[u32]], recoveries: u32) -> Op {
+    claim_from(id, expected, Some("first"), drop, recoveries)
+}
+
+fn claim_from(id: &str, expected: Epoch, from: Option<&str>, drop: &[&[u32]], recoveries: u32) -> Op {
     let drop = drop.iter().map(|path| position(path)).collect();
-    Op::Claim(Claim { id: workflow(id), expected, owner: owner("second"), drop, recoveries, at: at(2) })
+    let (from, owner) = (from.map(owner), owner("second"));
+    Op::Claim(Claim { id: workflow(id), expected, from, owner, drop, recoveries, at: at(2) })
 }
 
 fn record(id: &str, epoch: Epoch, path: &[u32], output: &str) -> Op {
@@ -216,7 +222,8 @@ fn a_claim_takes_the_run_up_and_drops_what_it_names() {
     each_store(|bench| {
         let first = bench.started_with(&[&[0], &[1], &[2]]);
         bench.apply(release("a", first, Some("boom")));
-        let Answer::Claimed(second) = bench.apply(claim("a", first, &[&[1], &[9]], 1)) else { panic!() };
+        let claim = claim_from("a", first, None, &[&[1], &[9]], 1);
+        let Answer::Claimed(second) = bench.apply(claim) else { panic!() };
         assert!(second > first);
         assert_eq!(bench.positions("a"), ["0", "2"]);
         let run = bench.run("a");
@@ -233,8 +240,21 @@ fn a_claim_says_how_often_the_run_was_taken_up() {
         let Answer::Claimed(epoch) = bench.apply(claim("a", epoch, &[], 3)) else { panic!() };
         bench.apply(finish("a", epoch, End::Failed("\"no\"".into())));
         assert_eq!(bench.run("a").recoveries, 3);
-        bench.apply(claim("a", epoch, &[], 0));
+        bench.apply(claim_from("a", epoch, None, &[], 0));
         assert_eq!((bench.run("a").recoveries, bench.run("a").error), (0, None));
+    });
+}
+
+/// Bug: a run that had ended between a look at it and the claim was opened again and run to the same end.
+/// Cause: its epoch was the same. Fix: its owner, who was seen to be dead by then, has to be the same too.
+#[test]
+fn a_run_that_ended_since_it_was_read_is_not_claimed() {
+    each_store(|bench| {
+        let epoch = bench.started_with(&[&[0]]);
+        bench.apply(completed("a", epoch, "1"));
+        let before = bench.dump();
+        assert_eq!(bench.apply(claim("a", epoch, &[], 1)), Answer::Lost);
+        assert_eq!(bench.dump(), before);
     });
 }
 

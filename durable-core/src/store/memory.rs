@@ -96,7 +96,8 @@ impl Tables {
 
     fn claim(&mut self, claim: &Claim) -> Answer {
         let next = self.epoch_after();
-        let Some(run) = self.at(&claim.id, claim.expected) else { return Answer::Lost };
+        let as_read = |run: &&mut RunRecord| run.owner == claim.from;
+        let Some(run) = self.at(&claim.id, claim.expected).filter(as_read) else { return Answer::Lost };
         transition::claim(run, claim, next);
         self.last = next;
         if let Some(steps) = self.steps.get_mut(&claim.id) {

@@ -56,8 +56,11 @@ pub struct Start {
 pub struct Claim {
     /// The run.
     pub id: WorkflowId,
-    /// The epoch that the caller has read; its owner is known to be dead, or none.
+    /// The epoch that the caller has read.
     pub expected: Epoch,
+    /// The owner that the caller has read, and knows to be dead; none if there was none. A run that ended
+    /// meanwhile has the same epoch, and no owner.
+    pub from: Option<OwnerId>,
     /// Who takes it up.
     pub owner: OwnerId,
     /// Failed steps that are to run again; removed in the same transaction.

@@ -54,7 +54,12 @@ impl SqliteStore {
     /// # Errors
     /// See [`OpenError`]; a file that is refused is left as it was.
     pub fn open_with(path: &Path, durability: Durability) -> Result<Self, OpenError> {
+        // Those who open at once do so in turns: SQLite does not wait for everything that it does with a new file.
+        // Where there can be no gate, opening the file tells why.
+        let mut gate = Gate::of(path);
+        let turn = gate.as_mut().ok().map(Gate::turn);
         let (path, connection) = schema::open(path, durability)?;
+        drop(turn);
         let owners = Owners::of(&path);
         let joined = owners
             .join()
@@ -67,8 +72,8 @@ impl SqliteStore {
         let reader = schema::connect_reader(&path).map_err(|error| schema::failed(&path, &error))?;
         let mode = reader.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
         schema::check_wal(&path, &mode.map_err(|error| schema::failed(&path, &error))?)?;
-        let gate = Gate::of(&path)
-            .map_err(|error| OpenError::Failed { path: path.clone(), reason: error.to_string() })?;
+        let gate =
+            gate.map_err(|error| OpenError::Failed { path: path.clone(), reason: error.to_string() })?;
         Ok(Self { path, durability, connection: Some(connection), gate, owners, owner })
     }
 
@@ -221,7 +226,8 @@ fn start(connection: &Connection, op: &Start) -> Result<Answer, OpError> {
 const DROP_ONE: &str = "delete from steps where workflow_id = ?1 and position = ?2";
 
 fn claim(connection: &Connection, op: &Claim) -> Result<Answer, OpError> {
-    let Some(mut run) = load_at(connection, &op.id, op.expected)? else { return Ok(Answer::Lost) };
+    let as_read = load_at(connection, &op.id, op.expected)?.filter(|run| run.owner == op.from);
+    let Some(mut run) = as_read else { return Ok(Answer::Lost) };
     let epoch = next_epoch(connection)?;
     transition::claim(&mut run, op, epoch);
     save(connection, &run)?;

@@ -22,6 +22,7 @@ impl Draws {
     fn op(&mut self, reader: &mut dyn StepReader) -> Op {
         let id = self.one_of(&IDS);
         let run = reader.run(&workflow(id)).unwrap();
+        let owner = run.as_ref().and_then(|run| run.owner.as_ref()).map(|owner| owner.0.to_string());
         let epoch = match (run, self.below(8)) {
             (_, 0) => STALE,
             (Some(run), 1) => Epoch(run.epoch.0 - 1),
@@ -33,7 +34,8 @@ impl Draws {
             0 => start(id, self.below(3) as u64),
             1 | 2 => {
                 let drop = [path, self.one_of(&TREE)];
-                claim(id, epoch, &drop[..self.below(3)], self.one_of(&[0, 1]))
+                let from = if self.below(8) == 0 { Some("first") } else { owner.as_deref() };
+                claim_from(id, epoch, from, &drop[..self.below(3)], self.one_of(&[0, 1]))
             }
             3 => completed(id, epoch, self.one_of(&["1", "2"])),
             4 => finish(id, epoch, End::Failed("1".into())),
