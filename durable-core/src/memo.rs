@@ -19,7 +19,7 @@ use crate::outcome::{Codec, Settled, Tried, Undecodable, settle, settle_failed};
 use crate::run::{Ambient, Run, StepContext, any_live, any_strict};
 use crate::scope::Scope;
 use crate::signal::block_on;
-use crate::store::Kind;
+use crate::store::{Kind, StepStatus};
 use crate::{draw, trace};
 
 pub use spec::{StepSpec, WorkflowSpec};
@@ -307,14 +307,10 @@ pub(crate) enum Replayed<R> {
 pub(crate) fn replay<C: Codec>(call: Call, codec: C) -> Result<Replayed<C::Returned>, Error> {
     let Some(step) = call.recorded()? else { return Ok(Replayed::Fresh(call)) };
     let span = trace::step_span(&call.run().id, &step.name, &call.key, step.attempts, true);
-    let returned = match span.in_scope(|| codec.decode(step.status, &step.output)) {
-        Ok(returned) => Conclusion::Returned(returned),
-        Err(Undecodable::Failed(failed)) => Conclusion::Panics(failed),
-        Err(undecodable) => return Err(call.undecodable(undecodable)),
-    };
+    let conclusion = span.in_scope(|| decode(&call, codec, step.status, &step.output))?;
     let at = step.timestamp;
     call.end(at);
-    Ok(Replayed::Recorded(returned))
+    Ok(Replayed::Recorded(conclusion))
 }
 
 /// Records how the body ended; what the caller gets is what was decoded from the record.
@@ -348,13 +344,23 @@ pub(crate) fn submit<C: Codec>(
 /// What is recorded now, as the caller gets it.
 pub(crate) fn recorded<C: Codec>(recording: Recording, codec: C) -> Result<Conclusion<C::Returned>, Error> {
     let Recording { call, outcome, at, .. } = recording;
-    let conclusion = match codec.decode(outcome.status, &outcome.json) {
-        Ok(returned) => Conclusion::Returned(returned),
-        Err(Undecodable::Failed(failed)) => Conclusion::Panics(failed),
-        Err(undecodable) => return Err(call.undecodable(undecodable)),
-    };
+    let conclusion = decode(&call, codec, outcome.status, &outcome.json)?;
     call.end(at);
     Ok(conclusion)
+}
+
+/// What is stored, as the caller gets it.
+fn decode<C: Codec>(
+    call: &Call,
+    codec: C,
+    status: StepStatus,
+    json: &str,
+) -> Result<Conclusion<C::Returned>, Error> {
+    match codec.decode(status, json) {
+        Ok(returned) => Ok(Conclusion::Returned(returned)),
+        Err(Undecodable::Failed(failed)) => Ok(Conclusion::Panics(failed)),
+        Err(undecodable) => Err(call.undecodable(undecodable)),
+    }
 }
 
 /// How the body ended, as it is stored and as a replay gives it back.

@@ -243,9 +243,7 @@ where
         match replayed {
             Ok(Replayed::Recorded(conclusion)) => Some(Ended::Concluded(conclusion, false)),
             Ok(Replayed::Fresh(call)) => {
-                let mut attempt = Box::new(Attempt::new(call));
-                attempt.start(this.spec);
-                *this.stage = Stage::Attempt(attempt);
+                *this.stage = Stage::Attempt(Box::new(Attempt::first(call, this.spec)));
                 None
             }
             Err(fault) => Some(Ended::Fault(Arc::clone(&scope.run), fault)),
@@ -336,19 +334,24 @@ where
 }
 
 impl Attempt {
-    fn new(call: Call) -> Self {
-        let span = trace::current();
-        let within = Ambient::InStep(StepContext::new(call.run(), &call.key));
-        Self { call, number: 0, timeout: None, span, within }
+    fn first(call: Call, spec: &StepSpec) -> Self {
+        let (span, timeout, within) = Self::parts(&call, spec, 1);
+        Self { call, number: 1, timeout, span, within }
     }
 
+    /// Begins the next attempt.
     fn start(&mut self, spec: &StepSpec) {
-        let run = self.call.run();
         self.number += 1;
-        self.within = Ambient::InStep(StepContext::new(run, &self.call.key));
-        self.span = trace::step_span(&run.id, spec.name, &self.call.key, self.number, false);
-        let clock = Arc::clone(&run.settings.clock);
-        self.timeout = spec.timeout_ms.map(|ms| Pause::new(clock, Duration::from_millis(ms)));
+        (self.span, self.timeout, self.within) = Self::parts(&self.call, spec, self.number);
+    }
+
+    /// What each attempt has of its own.
+    fn parts(call: &Call, spec: &StepSpec, number: u32) -> (trace::Span, Option<Pause>, Ambient) {
+        let run = call.run();
+        let span = trace::step_span(&run.id, spec.name, &call.key, number, false);
+        let timeout =
+            spec.timeout_ms.map(|ms| Pause::new(Arc::clone(&run.settings.clock), Duration::from_millis(ms)));
+        (span, timeout, Ambient::InStep(StepContext::new(run, &call.key)))
     }
 
     /// Polls the body; its panic, and an attempt that takes too long, are failures.
