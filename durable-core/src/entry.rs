@@ -75,7 +75,9 @@ impl Wait {
                     let told = Told::new(&engine.core, mode, waiting);
                     let circle = told.look().await;
                     Pause::new(Arc::clone(&engine.settings.clock), POLL_EVERY).await;
-                    if let (Some(run), Some(_), Some(chain)) = (parent, circle, told.look().await) {
+                    if let (Some(run), Some(_)) = (parent, circle)
+                        && let Some(chain) = told.look().await
+                    {
                         return Err(Error::WaitsForItself { workflow: run.id.clone(), chain });
                     }
                 }
