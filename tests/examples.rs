@@ -109,6 +109,43 @@ fn a_saga_undoes_the_rest_and_nothing_twice() {
 }
 
 #[test]
+fn reminders_ring_once_after_the_crash() {
+    let (crashed, resumed) = crash_and_run("reminders");
+    assert_eq!(crashed, ["all three sleep: the process aborts"]);
+    let mut rung: Vec<_> = lines_with(&resumed, "ring: ");
+    rung.sort();
+    assert_eq!(rung, ["ring: bread", "ring: call", "ring: tea"]);
+    assert_eq!(lines_with(&resumed, "done: ").len(), 3);
+}
+
+#[test]
+fn a_fleet_sends_each_ship_once() {
+    let (crashed, resumed) = crash_and_run("fleet");
+    let mut arrived = lines_with(&crashed, "ship ");
+    assert_eq!(arrived.pop().unwrap(), "ship 4: the process aborts");
+    arrived.extend(lines_with(&resumed, "ship "));
+    arrived.sort();
+    assert_eq!(
+        arrived,
+        (0..8).map(|ship| format!("ship {ship}: arrived")).collect::<Vec<_>>().iter().collect::<Vec<_>>()
+    );
+    assert_eq!(resumed[0], "9 runs are stored");
+    assert_eq!(resumed.last().unwrap(), "the fleet brought 2800 tons");
+}
+
+#[test]
+fn a_run_moves_to_the_process_that_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    let expected = [
+        "process one: preparing lamp",
+        "process one: dies before it ships",
+        "process two: ships the parcel with the lamp",
+        "done: parcel with the lamp, shipped",
+    ];
+    assert_eq!(run(&folder, "two_processes", &[], ""), (expected.map(str::to_owned).to_vec(), End::Well));
+}
+
+#[test]
 fn the_quickstart_runs_once() {
     let folder = tempfile::tempdir().unwrap();
     let (first, _) = run(&folder, "quickstart", &[], "");

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use durable::store::sqlite::SqliteStore;
 use durable::store::{
-    Answer, CorruptRow, Op, OwnerId, Ownership, RunRecord, RunStatus, StepReader, StepRecord, StepStore,
-    StoreError,
+    Answer, Candidate, CorruptRow, Op, OwnerId, Ownership, RunRecord, RunStatus, StepReader, StepRecord,
+    StepStore, StoreError, Wanted,
 };
-use durable::{Engine, Error, Position, RunError, WorkflowId, step, workflow};
+use durable::{Engine, Error, Position, RunError, Timestamp, WorkflowId, step, workflow};
 use support::{Log, Switches, keys};
 
 /// Refuses to be called on one thread, as a disk that takes long would be felt there. Counts its calls.
@@ -83,6 +83,46 @@ impl StepReader for Reader {
     ) -> Result<Vec<StepRecord>, StoreError> {
         self.1.check();
         self.0.steps(id, after, limit)
+    }
+
+    fn due(
+        &mut self,
+        until: Timestamp,
+        after: Option<&(Timestamp, WorkflowId)>,
+        limit: u32,
+    ) -> Result<Vec<(Timestamp, Candidate)>, StoreError> {
+        self.1.check();
+        self.0.due(until, after, limit)
+    }
+
+    fn next_due(&mut self, until: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.1.check();
+        self.0.next_due(until)
+    }
+
+    fn owners(&mut self) -> Result<Vec<OwnerId>, StoreError> {
+        self.1.check();
+        self.0.owners()
+    }
+
+    fn interrupted(
+        &mut self,
+        owner: Option<&OwnerId>,
+        after: Option<&WorkflowId>,
+        limit: u32,
+    ) -> Result<Vec<Candidate>, StoreError> {
+        self.1.check();
+        self.0.interrupted(owner, after, limit)
+    }
+
+    fn wanted(&mut self, owner: &OwnerId) -> Result<Vec<(WorkflowId, Wanted)>, StoreError> {
+        self.1.check();
+        self.0.wanted(owner)
+    }
+
+    fn version(&mut self) -> Result<u64, StoreError> {
+        self.1.check();
+        self.0.version()
     }
 
     fn lives(&mut self, owner: &OwnerId) -> Result<bool, StoreError> {

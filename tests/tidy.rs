@@ -34,12 +34,14 @@ const FLOORS: [&[&str]; 7] = [
         "trace",
         "waits",
         "errand",
+        "pool",
+        "executor",
     ],
     &["store", "owner"],
     &["outcome", "history", "error", "args", "probe"],
-    &["core", "circle", "opened", "run", "scope", "call"],
+    &["core", "circle", "opened", "run", "scope", "call", "held", "background"],
     &["memo", "poll", "fork", "sleep", "registry"],
-    &["parallel", "concurrent", "engine", "entry", "invoke", "moments"],
+    &["parallel", "concurrent", "engine", "entry", "invoke", "moments", "scheduler", "handle", "control"],
     &["private", "lib"],
 ];
 

@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::error::{Difference, Divergence, Error, Operation, kind_word};
 use crate::key::{Site, StepKey};
 use crate::outcome::{Encoded, Undecodable, Unstorable};
-use crate::run::Run;
+use crate::run::{Mode, Run};
 use crate::scope::{Scope, Ticket, What};
 use crate::store::batch::Ticket as StoreTicket;
 use crate::store::{Kind, StepRecord};
@@ -138,6 +138,21 @@ impl Call {
         let at = row.timestamp;
         let ticket = self.run().submit(row)?;
         Ok(Recording { call: self, outcome, at, ticket })
+    }
+
+    /// Records the outcome of an operation that the engine itself has done, and ends it.
+    pub(crate) async fn conclude(mut self, outcome: Encoded, mode: Mode) -> Result<(), Error> {
+        match mode {
+            Mode::Called => {
+                let at = self.record(outcome, 1)?;
+                self.end(at);
+            }
+            Mode::Polled => {
+                let (call, at) = self.submit(outcome, 1)?.done().await;
+                call.end(at);
+            }
+        }
+        Ok(())
     }
 
     fn row(&self, outcome: Encoded, attempts: u32) -> StepRecord {

@@ -4,13 +4,14 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use crate::background::{Background, Execution};
 use crate::clock::Clock;
 use crate::errand::Errands;
 use crate::error::Error;
 use crate::key::WorkflowId;
-use crate::run::Mode;
+use crate::run::{Mode, Run};
 use crate::signal::Signal;
 use crate::store::commit::Commits;
 use crate::store::{Answer, Op, OwnerId, StepReader, StepStore, StoreError};
@@ -24,12 +25,41 @@ pub(crate) struct Core {
     /// Whether reads and writes can wait for a disk.
     blocks: bool,
     /// The runs that live in this process.
-    live: Mutex<HashMap<WorkflowId, Arc<Signal>>>,
+    live: Mutex<HashMap<WorkflowId, Live>>,
+    /// Who waits for a run that may end elsewhere.
+    watched: Mutex<HashMap<WorkflowId, Arc<Signal>>>,
     opened_by: u32,
 }
 
+/// A run that lives in this process.
+#[derive(Default)]
+struct Live {
+    /// Given once it does no more.
+    left: Arc<Signal>,
+    /// The execution, once there is one.
+    run: Weak<Run>,
+}
+
+/// A look out for the end of a run, wherever it is executed.
+pub(crate) struct Watch {
+    core: Arc<Core>,
+    id: WorkflowId,
+    pub(crate) changed: Arc<Signal>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut watched = lock(&self.core.watched);
+        // The table's, and this one's.
+        if Arc::strong_count(&self.changed) <= 2
+            && watched.get(&self.id).is_some_and(|other| Arc::ptr_eq(other, &self.changed))
+        {
+            watched.remove(&self.id);
+        }
+    }
+}
+
 /// What one engine was built with.
-#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) resources: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
@@ -39,6 +69,9 @@ pub(crate) struct Settings {
     pub(crate) recoveries_max: u32,
     pub(crate) strict: bool,
     pub(crate) seed: Option<u64>,
+    /// The workflows that can be taken up, by their names.
+    pub(crate) workflows: HashMap<&'static str, Execution>,
+    pub(crate) background: Background,
 }
 
 /// The right to execute one id in this process. Dropped, it lets those go on that wait for the id.
@@ -58,6 +91,7 @@ impl Core {
             errands: Errands::default(),
             blocks,
             live: Mutex::default(),
+            watched: Mutex::default(),
             opened_by: std::process::id(),
         })
     }
@@ -119,11 +153,11 @@ impl Core {
 
     /// Reserves `id` for this caller, or tells whom to wait for.
     pub(crate) fn reserve(self: &Arc<Self>, id: &WorkflowId) -> Result<Reservation, Arc<Signal>> {
-        let mut live = self.live();
-        if let Some(signal) = live.get(id) {
-            return Err(Arc::clone(signal));
+        let mut live = lock(&self.live);
+        if let Some(live) = live.get(id) {
+            return Err(Arc::clone(&live.left));
         }
-        live.insert(id.clone(), Arc::default());
+        live.insert(id.clone(), Live::default());
         Ok(Reservation { core: Arc::clone(self), id: id.clone() })
     }
 
@@ -145,16 +179,63 @@ impl Core {
         std::ptr::from_ref(self).addr()
     }
 
-    fn live(&self) -> MutexGuard<'_, HashMap<WorkflowId, Arc<Signal>>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The execution of this run in this process, if there is one.
+    pub(crate) fn executed(&self, id: &WorkflowId) -> Option<Arc<Run>> {
+        lock(&self.live).get(id)?.run.upgrade()
+    }
+
+    /// The runs that are executed in this process.
+    pub(crate) fn all_executed(&self) -> Vec<Arc<Run>> {
+        lock(&self.live).values().filter_map(|live| live.run.upgrade()).collect()
+    }
+
+    /// Whether this process executes the run, or is about to.
+    pub(crate) fn is_reserved(&self, id: &WorkflowId) -> bool {
+        lock(&self.live).contains_key(id)
+    }
+
+    /// Looks out for a change of run `id`; one that comes after this call is not missed.
+    pub(crate) fn watch(self: &Arc<Self>, id: &WorkflowId) -> Watch {
+        let changed = Arc::clone(lock(&self.watched).entry(id.clone()).or_default());
+        Watch { core: Arc::clone(self), id: id.clone(), changed }
+    }
+
+    /// Tells those who look out for run `id`.
+    pub(crate) fn tell_watchers(&self, id: &WorkflowId) {
+        let changed = lock(&self.watched).remove(id);
+        if let Some(changed) = changed {
+            changed.give();
+        }
+    }
+
+    /// Tells all who look out for any run: another process has changed something.
+    pub(crate) fn tell_all_watchers(&self) {
+        let watched = std::mem::take(&mut *lock(&self.watched));
+        for changed in watched.into_values() {
+            changed.give();
+        }
+    }
+}
+
+impl Reservation {
+    /// The run is executed now.
+    pub(crate) fn executes(&self, run: &Arc<Run>) {
+        if let Some(live) = lock(&self.core.live).get_mut(&self.id) {
+            live.run = Arc::downgrade(run);
+        }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let signal = self.core.live().remove(&self.id);
-        if let Some(signal) = signal {
-            signal.give();
+        let live = lock(&self.core.live).remove(&self.id);
+        if let Some(live) = live {
+            live.left.give();
         }
+        self.core.tell_watchers(&self.id);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

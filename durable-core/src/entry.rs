@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use crate::circle::Told;
 use crate::clock::{Pause, Timestamp};
-use crate::core::{Core, Reservation, Settings};
+use crate::core::Core;
 use crate::draw;
 use crate::engine::Engine;
 use crate::error::{Error, InputMismatch};
+use crate::held::Held;
 use crate::history::History;
-use crate::key::{Position, StepKey, WorkflowId};
+use crate::key::{Position, WorkflowId};
 use crate::memo::WorkflowSpec;
 use crate::run::{Mode, Run, Seat};
 use crate::signal::{Given, Signal};
 use crate::store::{
-    Answer, Claim, Disown, End, Epoch, Finish, Op, OwnerId, Release, RunRecord, RunStatus, Start, StepReader,
+    Answer, Ask, Claim, Disown, End, Finish, Op, OwnerId, Release, RunRecord, RunStatus, Start, StepReader,
     StepStatus, StoreError,
 };
 use crate::trace;
@@ -38,6 +39,39 @@ pub(crate) struct Request<'a> {
     /// The run that asks, if one does.
     pub(crate) parent: Option<&'a Arc<Run>>,
     pub(crate) mode: Mode,
+    pub(crate) intent: Intent,
+}
+
+/// What a call wants of a run: which of the states that it can be in it opens again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// To run it to its end, whatever was wrong with it, unless somebody said that it is not to run.
+    Run,
+    /// The same, whatever somebody said.
+    Resume,
+    /// To have it executed in the background, at once or from this time on; what has ended, or waits, stays as
+    /// it is.
+    Start(Option<Timestamp>),
+    /// To go on with it in the background, now that nobody executes it.
+    Recover,
+}
+
+impl Intent {
+    /// Whether a run that nobody executes, in this state and waiting until then, stays as it is.
+    fn leaves(self, status: RunStatus, wake_at: Option<Timestamp>, now: Timestamp) -> bool {
+        let is_due = wake_at.is_some_and(|at| at <= now);
+        match (self, status) {
+            (Self::Run | Self::Resume, _) => false,
+            // Whoever looks after what is due has a run that waits.
+            (_, RunStatus::Running) => wake_at.is_some() && !is_due,
+            (Self::Recover, RunStatus::Failed | RunStatus::Halted) => !is_due,
+            _ => true,
+        }
+    }
+
+    fn is_background(self) -> bool {
+        matches!(self, Self::Start(_) | Self::Recover)
+    }
 }
 
 /// Arguments as they are stored.
@@ -54,6 +88,8 @@ pub(crate) enum Admission {
     Ended(StepStatus, String),
     /// Somebody executes it: wait, then look again.
     Wait(Wait),
+    /// It is not for this call to execute it.
+    Left,
 }
 
 /// What to wait for before looking again.
@@ -85,52 +121,8 @@ impl Wait {
             Ok(())
         };
         match parent {
-            Some(run) => run.unless_stopped(wait).await?,
+            Some(run) => run.unless_left(wait).await?,
             None => wait.await,
-        }
-    }
-}
-
-/// The right to execute a run, and the duty to give it up.
-pub(crate) struct Held {
-    pub(crate) run: Arc<Run>,
-    recoveries: u32,
-    /// Dropped last: those who wait for the run look at the store then.
-    lease: Lease,
-}
-
-/// Gives the run up when it is dropped, unless its end was recorded.
-struct Lease {
-    core: Arc<Core>,
-    id: WorkflowId,
-    epoch: Epoch,
-    mode: Mode,
-    panicked: Option<String>,
-    over: bool,
-    settings: Arc<Settings>,
-    _reservation: Reservation,
-    _waiting: Waiting,
-}
-
-impl Lease {
-    /// What gives the run up, if it is still to be.
-    fn release(&mut self) -> Option<Op> {
-        // A forked child has only a copy of what its parent owns.
-        if std::mem::replace(&mut self.over, true) || self.core.check_process().is_err() {
-            return None;
-        }
-        let (id, epoch, at) = (self.id.clone(), self.epoch, self.settings.clock.now());
-        let panicked = self.panicked.take();
-        Some(Op::Release(Release { id, epoch, panicked, at }))
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        match self.release() {
-            Some(op) if self.mode == Mode::Called => self.core.commits.commit_soon(op),
-            Some(op) => drop(self.core.commits.submit_soon(op)),
-            None => {}
         }
     }
 }
@@ -158,41 +150,43 @@ impl Request<'_> {
                     if self.is_live(run.owner.as_ref()).await? {
                         return Ok(Admission::Wait(Wait::Poll(waiting)));
                     }
-                    match run.status {
-                        RunStatus::Completed => {
-                            return Ok(Admission::Ended(
-                                StepStatus::Completed,
-                                run.output.unwrap_or_default(),
-                            ));
-                        }
-                        _ => self.take_up(run).await?,
-                    }
+                    self.meet(run).await?
                 }
             };
             match taken {
-                Taken::Ended(error) => return Ok(Admission::Ended(StepStatus::Failed, error)),
+                Taken::Ended(status, json) => return Ok(Admission::Ended(status, json)),
+                Taken::Left => return Ok(Admission::Left),
                 Taken::Lost => {}
                 Taken::Ours { seat, recoveries, input } => {
-                    let (id, epoch) = (seat.id.clone(), seat.epoch);
-                    let run = Run::new(Arc::clone(core), Arc::clone(&self.engine.settings), seat, self.mode);
+                    let settings = Arc::clone(&self.engine.settings);
+                    let run = Run::new(Arc::clone(core), settings, seat, self.mode);
                     if let Some(parent) = self.parent {
                         parent.adopt(&run);
                     }
-                    let core = Arc::clone(core);
-                    let lease = Lease {
-                        core,
-                        id,
-                        epoch,
-                        mode: self.mode,
-                        panicked: None,
-                        over: false,
-                        settings: Arc::clone(&self.engine.settings),
-                        _reservation: reservation,
-                        _waiting: waiting,
-                    };
-                    return Ok(Admission::Run(Held { run, recoveries, lease }, input));
+                    let held = Held::new(run, recoveries, reservation, waiting);
+                    return Ok(Admission::Run(held, input));
                 }
             }
+        }
+    }
+
+    /// What becomes of a run that nobody executes.
+    async fn meet(&self, run: RunRecord) -> Result<Taken, Error> {
+        let workflow = self.id.clone();
+        if let (RunStatus::Running, Some(wanted)) = (run.status, run.wanted) {
+            // Its owner died before it heeded this.
+            let (id, dead, at) = (self.id.clone(), run.owner, self.now());
+            self.take(Op::Ask(Ask { id, wanted, dead, at })).await?;
+            return Ok(Taken::Lost);
+        }
+        match (run.status, self.intent) {
+            (RunStatus::Completed, _) => {
+                Ok(Taken::Ended(StepStatus::Completed, run.output.unwrap_or_default()))
+            }
+            (RunStatus::Cancelled, Intent::Run) => Err(Error::Cancelled { workflow }),
+            (RunStatus::Paused, Intent::Run) => Err(Error::Paused { workflow }),
+            (status, intent) if intent.leaves(status, run.wake_at, self.now()) => Ok(Taken::Left),
+            _ => self.take_up(run).await,
         }
     }
 
@@ -208,13 +202,15 @@ impl Request<'_> {
     async fn start(&self) -> Result<Taken, Error> {
         let Some(input) = self.input else { return Err(Error::UnknownRun { workflow: self.id.clone() }) };
         let (nonce, started) = (draw::fresh(), self.now());
+        let wake_at = if let Intent::Start(at) = self.intent { at } else { None };
         let seed = self.engine.settings.seed.unwrap_or_else(draw::fresh);
         let answer = self
             .take(Op::Start(Start {
                 id: self.id.clone(),
                 name: self.spec.name.to_owned(),
                 input: input.json.clone(),
-                owner: self.engine.core.owner.clone(),
+                owner: wake_at.is_none().then(|| self.engine.core.owner.clone()),
+                wake_at,
                 parent: self.parent.map(|run| run.id.clone()),
                 nonce,
                 seed,
@@ -223,7 +219,11 @@ impl Request<'_> {
             }))
             .await?;
         let Answer::Started(epoch) = answer else { return Ok(Taken::Lost) };
-        let seat = Seat { id: self.id.clone(), epoch, nonce, seed, started, history: History::default() };
+        if wake_at.is_some() {
+            return Ok(Taken::Left);
+        }
+        let (id, history, in_background) = (self.id.clone(), History::default(), self.intent.is_background());
+        let seat = Seat { id, epoch, nonce, seed, started, history, in_background };
         Ok(Taken::Ours { seat, recoveries: 0, input: input.json.clone() })
     }
 
@@ -246,7 +246,7 @@ impl Request<'_> {
                 Some(self.id),
                 "the run failed after its last step, so running it again would end the same; `Engine::rewind` runs it again from a step",
             );
-            return Ok(Taken::Ended(run.error.unwrap_or_default()));
+            return Ok(Taken::Ended(StepStatus::Failed, run.error.unwrap_or_default()));
         }
         history.remove(&drop);
         // Deaths and panics are counted, a run that was given up in order is not.
@@ -259,7 +259,9 @@ impl Request<'_> {
             return Ok(Taken::Lost);
         };
         let RunRecord { id, nonce, seed, created: started, input, .. } = run;
-        Ok(Taken::Ours { seat: Seat { id, epoch, nonce, seed, started, history }, recoveries, input })
+        let in_background = self.intent.is_background();
+        let seat = Seat { id, epoch, nonce, seed, started, history, in_background };
+        Ok(Taken::Ours { seat, recoveries, input })
     }
 
     /// Records that a run cannot go on, since its history cannot be read.
@@ -270,7 +272,7 @@ impl Request<'_> {
             let finish = Op::Finish(Finish { id: id.clone(), epoch, end, at });
             if self.engine.core.commit(self.mode, finish).await.is_err() {
                 // The run stays interrupted, which loses nothing, but nobody's.
-                let release = Op::Release(Release { id, epoch, panicked: None, at });
+                let release = Op::Release(Release { id, epoch, panicked: None, wake_at: None, at });
                 self.engine.core.commit_soon(self.mode, release).await;
             }
         }
@@ -332,8 +334,10 @@ enum Taken {
         recoveries: u32,
         input: String,
     },
-    /// A failed run that nothing is to be done for: its stored error.
-    Ended(String),
+    /// It has ended, with this.
+    Ended(StepStatus, String),
+    /// It is not for this call to execute it.
+    Left,
     /// Somebody else was faster: look again.
     Lost,
 }
@@ -346,67 +350,5 @@ pub(crate) fn is_live(core: &Core, id: &WorkflowId, owner: Option<&OwnerId>) -> 
             core.reader().lives(owner).map_err(|source| Error::store(id, source))
         }
         _ => Ok(false),
-    }
-}
-
-impl Held {
-    /// Records the end of the run, and gives it up.
-    pub(crate) async fn finish(mut self, end: End) -> Result<(), Error> {
-        self.report_unreached();
-        let ended = self.end(end).await;
-        self.release().await;
-        ended
-    }
-
-    /// Gives the run up after a fault: halted if it would come again, interrupted otherwise.
-    pub(crate) async fn give_up(mut self, fault: &Error) {
-        // If somebody else owns it by now, that changes nothing. A run that was stopped by the one around it has
-        // nothing wrong with itself.
-        if fault.would_come_again() && !self.run.is_stopped_with_parent() {
-            // If this cannot be written either, the run stays interrupted, which loses nothing.
-            _ = self.end(End::Halted { fault: fault.to_string(), escaped: false }).await;
-        }
-        self.release().await;
-    }
-
-    /// Gives the run up after a panic of its body; halts it if it was taken up too often by now.
-    pub(crate) async fn give_up_panicked(mut self, message: &str) -> Error {
-        let fault = Error::Panicked { workflow: self.run.id.clone(), message: message.to_owned() };
-        if self.recoveries >= self.run.settings.recoveries_max {
-            _ = self.end(End::Halted { fault: fault.to_string(), escaped: true }).await;
-        } else {
-            self.lease.panicked = Some(message.to_owned());
-        }
-        self.release().await;
-        fault
-    }
-
-    /// Gives up what was not ended, before the caller hears of it.
-    async fn release(&mut self) {
-        if let Some(op) = self.lease.release() {
-            self.run.core.commit_soon(self.run.mode, op).await;
-        }
-    }
-
-    async fn end(&mut self, end: End) -> Result<(), Error> {
-        let run = &self.run;
-        run.core.check_process()?;
-        let (id, epoch, at) = (run.id.clone(), run.epoch, run.settings.clock.now());
-        let answer = run.core.commit(run.mode, Op::Finish(Finish { id, epoch, end, at })).await;
-        let answer = answer.map_err(|source| Error::store(&run.id, source))?;
-        self.lease.over = true;
-        if answer == Answer::Done { Ok(()) } else { Err(Error::LostOwnership { workflow: run.id.clone() }) }
-    }
-
-    /// Steps that are recorded and were not called this time: the program has changed at its end.
-    fn report_unreached(&self) {
-        let unreached = self.run.history.unreached();
-        if !unreached.is_empty() {
-            let keys: Vec<_> = unreached.iter().map(StepKey::as_str).collect();
-            trace::warn(
-                Some(&self.run.id),
-                &format!("the run ended without reaching its recorded steps {}", keys.join(", ")),
-            );
-        }
     }
 }

@@ -9,9 +9,10 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::clock::Timestamp;
 use crate::key::{InvalidId, Site, WorkflowId};
 use crate::outcome::{Undecodable, Unstorable};
-use crate::store::{Kind, StoreError};
+use crate::store::{Kind, RunStatus, StoreError, Wanted};
 
 pub use mismatch::{Difference, Divergence, InputMismatch, Operation, Overlap, Unstructured};
 
@@ -149,6 +150,57 @@ pub enum Error {
         /// Who waits for whom.
         chain: Vec<WorkflowId>,
     },
+    /// Somebody cancelled the run.
+    #[error("workflow {workflow:?} was cancelled; `resume` opens it again")]
+    Cancelled {
+        /// The run.
+        workflow: WorkflowId,
+    },
+    /// Somebody paused the run.
+    #[error("workflow {workflow:?} is paused; `Engine::unpause` or `resume` goes on with it")]
+    Paused {
+        /// The run.
+        workflow: WorkflowId,
+    },
+    /// The run waits, and was unloaded from memory until then. Only what runs in its body can meet this.
+    #[error("workflow {workflow:?} waits until {until} and was unloaded from memory; it goes on by itself")]
+    Unloaded {
+        /// The run.
+        workflow: WorkflowId,
+        /// When it is taken up again.
+        until: Timestamp,
+    },
+    /// The engine was shut down.
+    #[error("the engine was shut down: it takes no new work, and another engine can go on with its runs")]
+    ShutDown,
+    /// What was asked of a run makes no sense in the state that it is in.
+    #[error("workflow {workflow:?} cannot be {what}: it is {status}")]
+    Refused {
+        /// The run.
+        workflow: WorkflowId,
+        /// What was asked, as `cancelled`.
+        what: &'static str,
+        /// The state that it is in.
+        status: RunStatus,
+    },
+    /// A run was stopped by a fault that would come again.
+    #[error("workflow {workflow:?} is halted: {fault}; `Engine::retry` tries it again")]
+    Halted {
+        /// The run.
+        workflow: WorkflowId,
+        /// What stopped it.
+        fault: String,
+    },
+    /// The run belongs to another workflow than the one that was named.
+    #[error("workflow {workflow:?} is a run of `{recorded}`, not of `{found}`")]
+    OtherWorkflow {
+        /// The run.
+        workflow: WorkflowId,
+        /// The name of its workflow.
+        recorded: String,
+        /// The name that was asked for.
+        found: &'static str,
+    },
     /// The body of a workflow panicked. The run is interrupted: the next call goes on from its recorded
     /// steps.
     #[error("workflow {workflow:?} panicked: {message}; it is interrupted and can be run again")]
@@ -243,6 +295,15 @@ impl Error {
         }
     }
 
+    /// What a run ends with that does what was asked of it.
+    pub(crate) fn wanted(workflow: &WorkflowId, wanted: Wanted) -> Self {
+        let workflow = workflow.clone();
+        match wanted {
+            Wanted::Cancel => Self::Cancelled { workflow },
+            Wanted::Pause => Self::Paused { workflow },
+        }
+    }
+
     pub(crate) fn store(workflow: &WorkflowId, source: StoreError) -> Self {
         Self::Store { workflow: workflow.clone(), source: Arc::new(source) }
     }
@@ -321,5 +382,6 @@ pub(crate) fn kind_word(kind: Kind) -> &'static str {
         Kind::Child => "child",
         Kind::Workflow => "workflow",
         Kind::Sleep => "sleep",
+        Kind::Start => "start",
     }
 }

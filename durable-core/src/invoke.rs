@@ -2,36 +2,40 @@
 //! end. Called inside a run they start a run of its own, take a position there and record its outcome.
 //! Knows no rows and no SQL; the types of the user stop here.
 
+mod background;
 mod ending;
+mod root;
 
 use std::any::type_name;
 use std::fmt;
-use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use self::ending::{Closing, close, settled};
+use self::root::Root;
 use crate::args::ArgsSink;
 use crate::call::Call;
 use crate::engine::Engine;
-use crate::entry::{Admission, Encoding, Request};
+
+use crate::entry::{Admission, Encoding, Intent, Request};
 use crate::error::{Error, RunError};
-use crate::fork::Panic;
+use crate::held::Held;
 use crate::key::WorkflowId;
 use crate::memo::{WorkflowSpec, is_unwinding};
 use crate::outcome::{Codec, Encoded, Undecodable, Unstorable, decode_input, encode_input};
+use crate::pool::while_blocked;
 use crate::registry::{AsyncWorkflow, SyncWorkflow, Workflow};
-use crate::run::{Ambient, Mode, Run, Stopped};
+use crate::run::{Ambient, Mode, Run};
 use crate::scope::Scope;
-use crate::signal::{Given, block_on};
+use crate::signal::block_on;
 use crate::store::Kind;
 use crate::trace;
 
 /// What an entry point returns.
-type Outcome<W> = Result<<W as Workflow>::Value, RunError<<W as Workflow>::Error>>;
+pub(crate) type Outcome<W> = Result<<W as Workflow>::Value, RunError<<W as Workflow>::Error>>;
 
 /// One call of a workflow: `fulfil::durable("order-123", order).on(&engine).run()`.
 #[must_use = "a run starts with `.run()`"]
@@ -84,6 +88,9 @@ macro_rules! builder {
     };
 }
 
+pub use self::background::StartFuture;
+pub use self::background::{called, polled};
+
 builder!(RunBuilder);
 builder!(AsyncRunBuilder);
 
@@ -134,6 +141,7 @@ impl<W: Workflow> fmt::Debug for RunFuture<W> {
 
 /// A call as the user wrote it, but for its arguments, which are encoded at once.
 struct Invocation<W> {
+    intent: Intent,
     id: String,
     input: Option<Result<Encoding, Unstorable>>,
     engine: Option<Engine>,
@@ -141,17 +149,18 @@ struct Invocation<W> {
 }
 
 /// A call with its id checked, its engine found and its arguments encoded.
-struct Prepared<W> {
-    id: WorkflowId,
+pub(crate) struct Prepared<W> {
+    intent: Intent,
+    pub(crate) id: WorkflowId,
     input: Option<Encoding>,
-    engine: Engine,
+    pub(crate) engine: Engine,
     workflow: PhantomData<fn() -> W>,
 }
 
 /// How a run ended: as it is recorded, and as the function returned it.
-struct Finished<R> {
-    encoded: Encoded,
-    returned: R,
+pub(crate) struct Finished<R> {
+    pub(crate) encoded: Encoded,
+    pub(crate) returned: R,
 }
 
 impl<W: Workflow> Invocation<W> {
@@ -160,7 +169,8 @@ impl<W: Workflow> Invocation<W> {
             let (json, fingerprint) = encode_input(W::input(), &input, usize::MAX)?;
             Ok(Encoding { json, fingerprint })
         };
-        Self { id: id.to_owned(), input: input.map(encode), engine: None, workflow: PhantomData }
+        let intent = if input.is_some() { Intent::Run } else { Intent::Resume };
+        Self { intent, id: id.to_owned(), input: input.map(encode), engine: None, workflow: PhantomData }
     }
 
     fn prepare(self) -> Result<Prepared<W>, Error> {
@@ -177,7 +187,7 @@ impl<W: Workflow> Invocation<W> {
             let WorkflowSpec { name, site, .. } = *W::SPEC;
             Error::UnstorableInput { workflow: id.clone(), name, site, source: Arc::new(source) }
         })?;
-        Ok(Prepared { id, input, engine, workflow: PhantomData })
+        Ok(Prepared { intent: self.intent, id, input, engine, workflow: PhantomData })
     }
 }
 
@@ -196,19 +206,11 @@ impl<W: SyncWorkflow> Prepared<W> {
     fn run(&self, parent: Option<&Arc<Run>>) -> Result<Finished<W::Returned>, Error> {
         loop {
             match block_on(self.admit(parent, Mode::Called))? {
-                Admission::Wait(wait) => block_on(wait.over(&self.engine, parent))?,
+                Admission::Wait(wait) => while_blocked(|| block_on(wait.over(&self.engine, parent)))?,
                 Admission::Ended(status, json) => return self.stored(Encoded { status, json }),
+                Admission::Left => return Err(Error::UnknownRun { workflow: self.id.clone() }),
                 Admission::Run(held, input) => {
-                    let (closing, returned) = match self.decode(&input) {
-                        Ok(input) => {
-                            let _entering = Ambient::Entering(Arc::clone(&held.run)).enter();
-                            let span = trace::run_span(W::SPEC.name, &self.id);
-                            let called = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| W::call(input))));
-                            settled::<W>(&held.run, called)
-                        }
-                        Err(fault) => (Closing::Fault(fault), None),
-                    };
-                    let encoded = block_on(close(held, closing))?;
+                    let (encoded, returned) = self.conduct(held, &input)?;
                     return match returned {
                         Some(returned) => Ok(Finished { encoded, returned }),
                         None => self.stored(encoded),
@@ -216,6 +218,20 @@ impl<W: SyncWorkflow> Prepared<W> {
                 }
             }
         }
+    }
+
+    /// Calls the function, and records how the run ended.
+    fn conduct(&self, held: Held, input: &str) -> Result<(Encoded, Option<W::Returned>), Error> {
+        let (closing, returned) = match self.decode(input) {
+            Ok(input) => {
+                let _entering = Ambient::Entering(Arc::clone(&held.run)).enter();
+                let span = trace::run_span(W::SPEC.name, &self.id);
+                let called = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| W::call(input))));
+                settled::<W>(&held.run, called)
+            }
+            Err(fault) => (Closing::Fault(fault), None),
+        };
+        Ok((block_on(close(held, closing))?, returned))
     }
 }
 
@@ -234,19 +250,8 @@ async fn run_async<W: AsyncWorkflow>(call: Invocation<W>) -> Outcome<W> {
 /// Runs as an operation of another run, which records the outcome at its own position. After a fault it never
 /// ends.
 async fn run_async_inside<W: AsyncWorkflow>(call: Invocation<W>, scope: Arc<Scope>) -> W::Returned {
-    let mut recorded = pin!(run_recorded(call, &scope));
-    let mut fault = None;
-    poll_fn(|cx| {
-        let fault = match &fault {
-            Some(fault) => Error::clone(fault),
-            None => match ready!(recorded.as_mut().poll(cx)) {
-                Ok(returned) => return Poll::Ready(returned),
-                Err(new) => fault.insert(new).clone(),
-            },
-        };
-        scope.run.suspend(cx, fault)
-    })
-    .await
+    let recorded = run_recorded(call, &scope);
+    scope.run.or_suspended(recorded).await
 }
 
 async fn run_recorded<W: AsyncWorkflow>(
@@ -259,8 +264,7 @@ async fn run_recorded<W: AsyncWorkflow>(
         Begun::Fresh(call) => call,
     };
     let encoded = prepared.run_async(Some(&scope.run)).await?;
-    let (call, at) = call.submit(encoded.clone(), 1)?.done().await;
-    call.end(at);
+    call.conclude(encoded.clone(), Mode::Polled).await?;
     Ok(prepared.stored(encoded)?.returned)
 }
 
@@ -273,24 +277,25 @@ impl<W: AsyncWorkflow> Prepared<W> {
                 Admission::Ended(status, json) => {
                     return Ok(self.stored(Encoded { status, json })?.encoded);
                 }
-                Admission::Run(held, input) => {
-                    // Held is declared before the body, so a dropped future drops the body first and then
-                    // gives the run up.
-                    let held = held;
-                    let body = match self.decode(&input) {
-                        Ok(input) => {
-                            Ok(Root::new(&held.run, trace::run_span(W::SPEC.name, &self.id), W::call(input)))
-                        }
-                        Err(fault) => Err(fault),
-                    };
-                    let closing = match body {
-                        Ok(body) => body.close::<W>().await,
-                        Err(fault) => Closing::Fault(fault),
-                    };
-                    return close(held, closing).await;
-                }
+                Admission::Left => return Err(Error::UnknownRun { workflow: self.id.clone() }),
+                Admission::Run(held, input) => return self.conduct_async(held, input).await,
             }
         }
+    }
+
+    /// Polls the function to its end, and records how the run ended.
+    async fn conduct_async(&self, held: Held, input: String) -> Result<Encoded, Error> {
+        // Held is declared before the body, so a dropped future drops the body first and then gives the run up.
+        let held = held;
+        let body = match self.decode(&input) {
+            Ok(input) => Ok(Root::new(&held.run, trace::run_span(W::SPEC.name, &self.id), W::call(input))),
+            Err(fault) => Err(fault),
+        };
+        let closing = match body {
+            Ok(body) => body.close::<W>().await,
+            Err(fault) => Closing::Fault(fault),
+        };
+        close(held, closing).await
     }
 }
 
@@ -300,8 +305,9 @@ impl<W: Workflow> Prepared<W> {
             Ok((_, fingerprint)) => Ok(fingerprint),
             Err(source) => Err(self.undecodable(source)),
         };
-        let (engine, id, input) = (&self.engine, &self.id, self.input.as_ref());
-        Request { engine, id, spec: W::SPEC, input, fingerprint_of: &fingerprint_of, parent, mode }
+        let Self { engine, id, intent, .. } = self;
+        let (spec, input, intent) = (W::SPEC, self.input.as_ref(), *intent);
+        Request { engine, id, spec, input, fingerprint_of: &fingerprint_of, parent, mode, intent }
             .admit()
             .await
     }
@@ -312,14 +318,14 @@ impl<W: Workflow> Prepared<W> {
     }
 
     /// The outcome of a run that has ended.
-    fn stored(&self, encoded: Encoded) -> Result<Finished<W::Returned>, Error> {
+    pub(crate) fn stored(&self, encoded: Encoded) -> Result<Finished<W::Returned>, Error> {
         let returned = W::codec().decode(encoded.status, &encoded.json);
         let returned = returned.map_err(|source| self.undecodable(source))?;
         Ok(Finished { encoded, returned })
     }
 
     /// Takes a position in the run that asks, and looks at what is recorded there.
-    fn begin(&self, scope: &Arc<Scope>) -> Result<Begun<W::Returned>, Error> {
+    pub(crate) fn begin(&self, scope: &Arc<Scope>) -> Result<Begun<W::Returned>, Error> {
         let mut args = ArgsSink::new();
         args.add(self.id.as_str());
         args.add(&self.input.as_ref().map(|input| input.fingerprint));
@@ -344,71 +350,14 @@ impl<W: Workflow> Prepared<W> {
 }
 
 /// What a position of the run that asks holds.
-enum Begun<R> {
+pub(crate) enum Begun<R> {
     Recorded(R),
     Fresh(Call),
 }
 
 /// Records how a run ended in the run that asked for it.
-fn record<R>(mut call: Call, finished: Finished<R>) -> Result<R, Error> {
+pub(crate) fn record<R>(mut call: Call, finished: Finished<R>) -> Result<R, Error> {
     let recorded = call.record(finished.encoded, 1)?;
     call.end(recorded);
     Ok(finished.returned)
-}
-
-/// Drives the body of a run, and drops it as soon as the run is stopped.
-struct Root<F> {
-    run: Arc<Run>,
-    span: trace::Span,
-    stopped: Given,
-    body: Option<Pin<Box<F>>>,
-}
-
-impl<F> Root<F> {
-    fn new(run: &Arc<Run>, span: trace::Span, body: F) -> Self {
-        Self { run: Arc::clone(run), span, stopped: run.stopped(), body: Some(Box::pin(body)) }
-    }
-}
-
-impl<F: Future> Future for Root<F> {
-    type Output = Result<F::Output, Panic>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { run, span, stopped, body } = &mut *self;
-        let Some(future) = body else { return Poll::Pending };
-        let _entering = Ambient::Entering(Arc::clone(run)).enter();
-        let polled = match Pin::new(stopped).poll(cx) {
-            Poll::Ready(()) => Ok(Poll::Pending),
-            Poll::Pending => catch_unwind(AssertUnwindSafe(|| span.in_scope(|| future.as_mut().poll(cx)))),
-        };
-        if run.fault().is_some() {
-            // What the user's values do when they are dropped can panic; the fault outranks it.
-            run.abandon();
-            drop(catch_unwind(AssertUnwindSafe(|| drop(body.take()))));
-            return Poll::Ready(Err(Box::new(Stopped)));
-        }
-        match polled {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(returned)) => {
-                *body = None;
-                Poll::Ready(Ok(returned))
-            }
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    }
-}
-
-impl<F: Future> Root<F> {
-    /// Runs the body to its end; what it returned does not outlive the last poll.
-    async fn close<W: Workflow<Returned = F::Output>>(mut self) -> Closing {
-        poll_fn(|cx| Pin::new(&mut self).poll(cx).map(|called| settled::<W>(&self.run, called).0)).await
-    }
-}
-
-impl<F> Drop for Root<F> {
-    fn drop(&mut self) {
-        if self.body.is_some() {
-            self.run.abandon();
-        }
-    }
 }

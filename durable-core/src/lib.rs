@@ -5,20 +5,25 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod background;
 mod build;
 mod call;
 mod circle;
 mod clock;
 mod concurrent;
+mod control;
 mod core;
 mod draw;
 mod engine;
 mod entry;
 mod errand;
 mod error;
+mod executor;
 mod failed;
 mod fingerprint;
 mod fork;
+mod handle;
+mod held;
 mod history;
 mod invoke;
 mod key;
@@ -31,11 +36,13 @@ mod outcome;
 mod owner;
 mod parallel;
 mod poll;
+mod pool;
 pub mod private;
 mod probe;
 mod registry;
 mod retry;
 mod run;
+mod scheduler;
 mod scope;
 mod signal;
 mod sleep;
@@ -43,6 +50,7 @@ pub mod store;
 mod trace;
 mod waits;
 
+pub use crate::background::WORKERS_MAX;
 pub use crate::clock::{Alarm, Clock, SystemClock, TestClock, Timestamp};
 #[cfg(feature = "sqlite")]
 pub use crate::engine::open;
@@ -54,14 +62,15 @@ pub use crate::error::{
     Difference, Divergence, Error, InputMismatch, Operation, Overlap, RunError, Unstructured,
 };
 pub use crate::failed::{FailureKind, StepFailed};
-pub use crate::invoke::{AsyncRunBuilder, RunBuilder, RunFuture};
+pub use crate::handle::{Handle, HandleFuture};
+pub use crate::invoke::{AsyncRunBuilder, RunBuilder, RunFuture, StartFuture};
 pub use crate::key::{InvalidId, Position, Site, StepKey, WORKFLOW_ID_BYTES_MAX, WorkflowId};
-pub use crate::moments::{Random, idempotency_key, now, random, resource, try_resource, uuid};
+pub use crate::moments::{Random, cancelled, idempotency_key, now, random, resource, try_resource, uuid};
 pub use crate::outcome::{Undecodable, Unstorable};
 pub use crate::parallel::{Branch, Branches, join, map, scope};
 pub use crate::probe::Value;
 pub use crate::sleep::{sleep, sleep_until};
-pub use crate::store::Durability;
+pub use crate::store::{Durability, RunStatus};
 
 #[doc(hidden)]
 pub use crate::private::doc;

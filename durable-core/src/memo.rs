@@ -182,7 +182,7 @@ fn attempt_all<C: Codec>(
         match wait_before_retry(call, spec, codec, retry_if, &mut ended, attempts) {
             Some(wait) => {
                 let pause = Pause::new(Arc::clone(&call.run().settings.clock), wait);
-                block_on(call.run().unless_stopped(pause))?;
+                block_on(call.run().unless_left(pause))?;
             }
             None => return Ok((ended, attempts)),
         }

@@ -1,5 +1,5 @@
 //! What a workflow may ask instead of the clock, the dice and the outside: [`now`], [`random`], [`uuid`],
-//! [`idempotency_key`] and [`resource`].
+//! [`idempotency_key`], [`cancelled`] and [`resource`].
 //! None of them costs a row: they derive from what the run has recorded already. Inside a step, and
 //! outside a run, they are plain.
 
@@ -30,6 +30,20 @@ pub fn now() -> SystemTime {
     match Ambient::current() {
         Ambient::Inside(scope) => scope.last().into(),
         ambient => ambient.clock().now().into(),
+    }
+}
+
+/// Whether the run that this step belongs to is to end: it was cancelled or paused, lost its owner, or met a
+/// fault. What the step returns is not recorded then, so a long one can as well stop. Never outside a step.
+///
+/// # Examples
+/// ```
+/// assert!(!durable_core::cancelled());
+/// ```
+pub fn cancelled() -> bool {
+    match Ambient::current() {
+        Ambient::InStep(step) => step.run.fault().is_some(),
+        _ => false,
     }
 }
 

@@ -170,6 +170,15 @@ impl Owners {
         }
     }
 
+    /// Waits until `owner` is dead: the system wakes whoever asks for its lock. Where the system refuses to
+    /// wait, returns at once; the caller asks again whether it lives.
+    pub(crate) fn await_death(&self, owner: &OwnerId) {
+        // Shared, so that whoever waits and dies itself, or asks at the same time, is not taken for the owner.
+        if let Ok(file) = File::open(self.path_of(&owner.0)) {
+            _ = file.lock_shared();
+        }
+    }
+
     /// Puts `text` into the file of `owner`, for the other processes to read.
     pub(crate) fn tell(&self, owner: &OwnerId, text: &str) -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).open(self.path_of(&owner.0))?;

@@ -3,7 +3,9 @@
 use crate::run::Ambient;
 
 pub use crate::args::{Args, ArgsSink};
+pub use crate::background::Execution;
 pub use crate::concurrent::{Join, Tuple, join_tuple};
+pub use crate::invoke::{called, polled};
 pub use crate::key::Site;
 pub use crate::memo::{StepSpec, WorkflowSpec, step, step_retried, workflow};
 pub use crate::outcome::{

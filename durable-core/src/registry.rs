@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use crate::background::Execution;
 use crate::error::Error;
 use crate::memo::WorkflowSpec;
 use crate::outcome::{Codec, Form};
@@ -12,6 +13,8 @@ use crate::outcome::{Codec, Form};
 pub trait Workflow: Sized + 'static {
     /// What the macro knows of it.
     const SPEC: &'static WorkflowSpec;
+    /// How a run of it is executed that nobody calls for.
+    const EXECUTION: Execution;
     /// Its arguments, as a tuple.
     type Input;
     /// What the function returns.
@@ -47,12 +50,13 @@ pub trait AsyncWorkflow: Workflow {
 #[derive(Debug, Clone, Copy)]
 pub struct Registration {
     spec: &'static WorkflowSpec,
+    execution: Execution,
 }
 
 impl Registration {
     /// The registration of `W`.
     pub const fn of<W: Workflow>() -> Self {
-        Self { spec: W::SPEC }
+        Self { spec: W::SPEC, execution: W::EXECUTION }
     }
 }
 
@@ -67,12 +71,13 @@ fn linked() -> impl Iterator<Item = Registration> {
     return std::iter::empty();
 }
 
-/// Refuses two workflows of one name, among those that are linked and those given by hand. One that is both
-/// is one.
-pub(crate) fn check_names(given: &[Registration]) -> Result<(), Error> {
-    let mut names: HashMap<&str, &WorkflowSpec> = HashMap::new();
-    for Registration { spec } in linked().chain(given.iter().copied()) {
-        match names.insert(spec.name, spec) {
+/// How the workflows are executed that are linked or given by hand, by their names. Two of one name are refused; one that
+/// is both is one.
+pub(crate) fn by_name(given: &[Registration]) -> Result<HashMap<&'static str, Execution>, Error> {
+    let mut names: HashMap<&'static str, Registration> = HashMap::new();
+    for registration in linked().chain(given.iter().copied()) {
+        let spec = registration.spec;
+        match names.insert(spec.name, registration).map(|other| other.spec) {
             Some(other) if other.site != spec.site => {
                 let (first, second) = (other.site.min(spec.site), other.site.max(spec.site));
                 return Err(Error::DuplicateWorkflow { name: spec.name.to_owned(), first, second });
@@ -80,5 +85,5 @@ pub(crate) fn check_names(given: &[Registration]) -> Result<(), Error> {
             _ => {}
         }
     }
-    Ok(())
+    Ok(names.into_iter().map(|(name, registration)| (name, registration.execution)).collect())
 }

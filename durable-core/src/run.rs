@@ -1,26 +1,25 @@
-//! One execution of a workflow, and what a thread or a poll knows of it: the ambient run.
-//! The context is set for the length of a call or of one poll and restored on every way out, so it is never
-//! visible to another workflow on the same thread. A run that is stopped records nothing any more.
-//! Knows no positions.
+//! One execution of a workflow. A run that is stopped records nothing any more. Knows no positions.
 
-use std::cell::{Cell, RefCell};
+mod ambient;
+
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::panic::{panic_any, resume_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::clock::Timestamp;
 use crate::core::{Core, Settings};
-use crate::draw;
 use crate::error::Error;
 use crate::history::History;
-use crate::key::{StepKey, WorkflowId};
-use crate::scope::Scope;
+use crate::key::WorkflowId;
 use crate::signal::{Given, Signal};
 use crate::store::batch::{Answered, Ticket};
 use crate::store::{Answer, Epoch, Op, Record, StepRecord};
+
+pub(crate) use self::ambient::{Ambient, StepContext};
 
 /// One execution of a workflow id.
 pub(crate) struct Run {
@@ -33,6 +32,8 @@ pub(crate) struct Run {
     pub(crate) started: Timestamp,
     pub(crate) history: History,
     pub(crate) mode: Mode,
+    /// Whether nobody calls for it: it can be unloaded from memory while it waits.
+    pub(crate) in_background: bool,
     recorded: AtomicU32,
     fault: OnceLock<Error>,
     abandoned: AtomicBool,
@@ -41,6 +42,9 @@ pub(crate) struct Run {
     /// The runs that execute in this one.
     children: Mutex<Vec<Weak<Run>>>,
     stopped: Arc<Signal>,
+    /// Why it is to be given up at its next operation.
+    leaves: OnceLock<Error>,
+    left: Arc<Signal>,
     suspensions: AtomicU32,
 }
 
@@ -66,6 +70,7 @@ pub(crate) struct Seat {
     pub(crate) seed: u64,
     pub(crate) started: Timestamp,
     pub(crate) history: History,
+    pub(crate) in_background: bool,
 }
 
 /// The payload of the panic that ends a stopped run. Private, so that nobody mistakes it for a failure.
@@ -73,7 +78,7 @@ pub(crate) struct Stopped;
 
 impl Run {
     pub(crate) fn new(core: Arc<Core>, settings: Arc<Settings>, seat: Seat, mode: Mode) -> Arc<Self> {
-        let Seat { id, epoch, nonce, seed, started, history } = seat;
+        let Seat { id, epoch, nonce, seed, started, history, in_background } = seat;
         LIVE.fetch_add(1, Ordering::Relaxed);
         STRICT.fetch_add(usize::from(settings.strict), Ordering::Relaxed);
         Arc::new(Self {
@@ -86,12 +91,15 @@ impl Run {
             started,
             history,
             mode,
+            in_background,
             recorded: AtomicU32::new(0),
             fault: OnceLock::new(),
             abandoned: AtomicBool::new(false),
             inherited: AtomicBool::new(false),
             children: Mutex::default(),
             stopped: Arc::default(),
+            leaves: OnceLock::new(),
+            left: Arc::default(),
             suspensions: AtomicU32::new(0),
         })
     }
@@ -110,6 +118,17 @@ impl Run {
         for child in children.iter().filter_map(Weak::upgrade) {
             child.inherit(fault.clone());
         }
+    }
+
+    /// Has the run given up at its next operation: what is under way may end and be recorded, a wait ends.
+    pub(crate) fn leave(&self, fault: Error) {
+        _ = self.leaves.set(fault);
+        self.left.give();
+    }
+
+    /// Why no operation may begin any more.
+    pub(crate) fn refuses(&self) -> Option<&Error> {
+        self.fault().or_else(|| self.leaves.get())
     }
 
     /// Stops `child`, a run that executes in this one, together with this one.
@@ -153,6 +172,16 @@ impl Run {
             _ => future.as_mut().poll(cx).map(Ok),
         })
         .await
+    }
+
+    /// Waits for `future`, but not beyond the end of the run, nor when it is to be given up.
+    pub(crate) async fn unless_left<F: Future>(&self, future: F) -> Result<F::Output, Error> {
+        let (mut left, mut future) = (pin!(Given::new(Arc::clone(&self.left))), pin!(future));
+        let wait = poll_fn(|cx| match (left.as_mut().poll(cx), self.leaves.get()) {
+            (Poll::Ready(()), Some(fault)) => Poll::Ready(Err(fault.clone())),
+            _ => future.as_mut().poll(cx).map(Ok),
+        });
+        self.unless_stopped(wait).await?
     }
 
     /// The body is dropped before its end: what its values call then is no part of the run any more.
@@ -220,6 +249,22 @@ impl Run {
         Poll::Pending
     }
 
+    /// What an operation of this run comes to; after a fault it never ends.
+    pub(crate) async fn or_suspended<T>(&self, operation: impl Future<Output = Result<T, Error>>) -> T {
+        let (mut operation, mut fault) = (pin!(operation), None);
+        poll_fn(|cx| {
+            let fault = match &fault {
+                Some(fault) => Error::clone(fault),
+                None => match ready!(operation.as_mut().poll(cx)) {
+                    Ok(output) => return Poll::Ready(output),
+                    Err(new) => fault.insert(new).clone(),
+                },
+            };
+            self.suspend(cx, fault)
+        })
+        .await
+    }
+
     /// An operation that was suspended is polled again.
     pub(crate) fn suspend_again<T>(&self, cx: &mut Context<'_>) -> Poll<T> {
         match self.fault() {
@@ -259,6 +304,7 @@ impl Run {
     pub(crate) fn recorded(&self, answered: Answered) -> Result<(), Error> {
         let fault = match answered {
             Ok(Answer::Done) => return Ok(()),
+            Ok(Answer::Wanted(wanted)) => Error::wanted(&self.id, wanted),
             Ok(_) => Error::LostOwnership { workflow: self.id.clone() },
             Err(source) => Error::store(&self.id, source),
         };
@@ -296,110 +342,7 @@ pub(crate) fn any_strict() -> bool {
     STRICT.load(Ordering::Relaxed) > 0
 }
 
-/// What the current thread, or the current poll, is doing.
-#[derive(Clone, Default)]
-pub(crate) enum Ambient {
-    /// Nothing durable.
-    #[default]
-    Outside,
-    /// The engine is about to call the workflow function of this run.
-    Entering(Arc<Run>),
-    /// The body of a workflow, or a branch of one.
-    Inside(Arc<Scope>),
-    /// The body of a step: what it calls is plain.
-    InStep(Arc<StepContext>),
-}
-
-/// The step that is running, or a part of it: what it calls is plain, and yet no two effects have one name.
-pub(crate) struct StepContext {
-    pub(crate) run: Arc<Run>,
-    /// The key of the step, and below it `.<name>_<n>` for call `n` of that name in it, and `.<i>` for branch
-    /// `i` of such a call. No name has a dot, so no two paths are one.
-    pub(crate) path: Arc<str>,
-    /// How often each name was called so far.
-    calls: Mutex<Vec<(&'static str, u32)>>,
-}
-
-impl StepContext {
-    /// An attempt of the step with this key.
-    pub(crate) fn new(run: &Arc<Run>, key: &StepKey) -> Arc<Self> {
-        Self::at(run, key.shared())
-    }
-
-    /// A call of step `name` while a panic unwinds, which no position could name.
-    pub(crate) fn unwinding(run: &Arc<Run>, name: &str) -> Arc<Self> {
-        Self::at(run, format!("{name}_{:016x}", draw::fresh()).into())
-    }
-
-    fn at(run: &Arc<Run>, path: Arc<str>) -> Arc<Self> {
-        Arc::new(Self { run: Arc::clone(run), path, calls: Mutex::default() })
-    }
-
-    /// The next call in this step, of the step or parallel construct `name`.
-    pub(crate) fn call(&self, name: &'static str) -> Arc<Self> {
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = calls.iter().position(|(other, _)| *other == name).unwrap_or_else(|| {
-            calls.push((name, 0));
-            calls.len() - 1
-        });
-        let number = calls[at].1;
-        calls[at].1 += 1;
-        drop(calls);
-        Self::at(&self.run, format!("{}.{name}_{number}", self.path).into())
-    }
-
-    /// Branch `index` of this construct.
-    pub(crate) fn branch(&self, index: u32) -> Arc<Self> {
-        Self::at(&self.run, format!("{}.{index}", self.path).into())
-    }
-}
-
 thread_local! {
     /// Whether the last unwinding of this thread began with a fault.
     static UNWINDS: Cell<bool> = const { Cell::new(false) };
-    static AMBIENT: RefCell<Ambient> = const { RefCell::new(Ambient::Outside) };
-}
-
-impl Ambient {
-    /// The ambient state here. On a thread that is going down it is `Outside`.
-    pub(crate) fn current() -> Self {
-        AMBIENT.try_with(|ambient| ambient.borrow().clone()).unwrap_or_default()
-    }
-
-    /// Makes this the ambient state until the guard is dropped.
-    pub(crate) fn enter(self) -> Entered {
-        Entered { previous: AMBIENT.try_with(|ambient| ambient.replace(self)).ok() }
-    }
-
-    /// The clock of the run that this belongs to; outside, the machine's.
-    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
-        match self.run() {
-            Some(run) => Arc::clone(&run.settings.clock),
-            None => Arc::new(SystemClock::default()),
-        }
-    }
-
-    /// The run that this belongs to.
-    pub(crate) fn run(&self) -> Option<&Arc<Run>> {
-        match self {
-            Self::Outside => None,
-            Self::Entering(run) => Some(run),
-            Self::Inside(scope) => Some(&scope.run),
-            Self::InStep(step) => Some(&step.run),
-        }
-    }
-}
-
-/// Restores the ambient state from before [`Ambient::enter`].
-pub(crate) struct Entered {
-    previous: Option<Ambient>,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        if let Some(previous) = self.previous.take() {
-            // The replaced state is dropped after the borrow: it may be the last owner of a run.
-            drop(AMBIENT.try_with(|ambient| ambient.replace(previous)));
-        }
-    }
 }

@@ -85,7 +85,7 @@ impl Scope {
     /// Takes the next position for an operation that begins now.
     pub(crate) fn begin(self: &Arc<Self>, what: What) -> Result<Ticket, Error> {
         Run::forget_unwinding();
-        if let Some(fault) = self.run.fault() {
+        if let Some(fault) = self.run.refuses() {
             return Err(fault.clone());
         }
         let mut under_way = self.under_way();
@@ -119,6 +119,16 @@ impl Scope {
     /// The construct whose branch this is.
     pub(crate) fn label(&self) -> Option<&'static str> {
         self.label
+    }
+
+    /// Whether nothing else of the run can be under way besides an operation of this scope: it is the body of
+    /// the workflow, or of inline children in a row.
+    pub(crate) fn is_alone(&self) -> bool {
+        let is_alone = |parent: &Arc<Self>| {
+            let is_child = parent.under_way().is_some_and(|around| around.what.kind != CONSTRUCT);
+            is_child && parent.is_alone()
+        };
+        self.parent.as_ref().is_none_or(is_alone)
     }
 
     pub(crate) fn parent(&self) -> Option<&Arc<Self>> {

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::key::Site;
 use crate::memo::is_unwinding;
 use crate::outcome::{Encoded, Json, decode_input};
+use crate::pool::while_blocked;
 use crate::run::{Ambient, Run};
 use crate::scope::Scope;
 use crate::signal::block_on;
@@ -95,13 +96,14 @@ fn block(until: Until, caller: &Location<'static>) {
         }
         Begun::Recorded(call, wake) => Ok((call, wake)),
     });
+    let begun = begun.and_then(unload_if_long);
     let (call, wake) = begun.unwrap_or_else(|(run, fault)| run.unwind(fault));
     while let Some(pause) = next_pause(&*clock, wake) {
         let Some(run) = call.as_ref().map(Call::run) else {
             clock.pause(pause);
             continue;
         };
-        let paused = block_on(run.unless_stopped(Pause::new(Arc::clone(&clock), pause)));
+        let paused = while_blocked(|| block_on(run.unless_left(Pause::new(Arc::clone(&clock), pause))));
         paused.unwrap_or_else(|fault| run.unwind(fault));
     }
     end(call, wake);
@@ -123,7 +125,7 @@ async fn wait(until: Until, caller: &'static Location<'static>) {
         }
         Err(stopped) => Err(stopped),
     };
-    let (call, wake) = match begun {
+    let (call, wake) = match begun.and_then(unload_if_long) {
         Ok(begun) => begun,
         Err((run, fault)) => poll_fn(|cx| run.suspend(cx, fault.clone())).await,
     };
@@ -133,7 +135,7 @@ async fn wait(until: Until, caller: &'static Location<'static>) {
             pause.await;
             continue;
         };
-        let mut paused = pin!(call.run().unless_stopped(pause));
+        let mut paused = pin!(call.run().unless_left(pause));
         let mut fault = None;
         poll_fn(|cx| {
             if fault.is_none() {
@@ -147,6 +149,25 @@ async fn wait(until: Until, caller: &'static Location<'static>) {
         .await;
     }
     end(call, wake);
+}
+
+/// A run that sleeps longer is unloaded from memory, if nobody waits for it with a call of its own.
+const LOADED_MAX: Duration = Duration::from_secs(1);
+
+/// The fault that unloads the run, if this sleep is all that it does, and is a long one: the time to wake is
+/// recorded, and somebody takes the run up then.
+fn unload_if_long(
+    (call, wake): (Option<Call>, Timestamp),
+) -> Result<(Option<Call>, Timestamp), (Arc<Run>, Error)> {
+    if let Some(call) = &call {
+        let run = call.run();
+        let is_long = wake.since(run.settings.clock.now()) > LOADED_MAX;
+        if is_long && run.in_background && call.ticket.scope.is_alone() && cfg!(panic = "unwind") {
+            let fault = Error::Unloaded { workflow: run.id.clone(), until: wake };
+            return Err((Arc::clone(run), fault));
+        }
+    }
+    Ok((call, wake))
 }
 
 /// A sleep that has begun: the time to wake, and the operation that holds its position until then; none

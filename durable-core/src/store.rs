@@ -21,6 +21,7 @@ pub(crate) mod batch;
 pub(crate) mod commit;
 #[cfg(all(test, feature = "sqlite"))]
 mod contract;
+mod durability;
 pub mod memory;
 mod op;
 #[cfg(feature = "sqlite")]
@@ -33,58 +34,10 @@ mod schema;
 pub mod sqlite;
 mod transition;
 
-pub use op::{Answer, Claim, Disown, End, Finish, Op, Record, Release, Reset, Rewind, Start};
+pub use durability::Durability;
+pub use op::{Answer, Ask, Claim, Disown, End, Finish, Op, Record, Release, Reopen, Reset, Rewind, Start};
 #[cfg(feature = "sqlite")]
 pub use refused::OpenError;
-
-/// What a commit waits for before it counts, and so what can be lost. A process that is killed loses nothing
-/// in any of them; they differ in what the machine's failure can take.
-///
-/// SQLite's `synchronous` of the same name, in a database with a write-ahead log
-/// (<https://sqlite.org/pragma.html#pragma_synchronous>).
-///
-/// # Examples
-/// ```
-/// use durable_core::{Durability, Engine};
-/// let folder = tempfile::tempdir()?;
-/// let engine = Engine::builder().durability(Durability::Normal).open(folder.path().join("runs.db"))?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// The log is synced at each commit, and the folder too where a journal is removed: a power cut loses
-    /// nothing that was acknowledged, on a disk that does what it says. The default.
-    #[default]
-    Extra,
-    /// The log is synced at each commit: as [`Durability::Extra`] while the database has a write-ahead log,
-    /// which the engine makes sure of.
-    Full,
-    /// The log is synced at checkpoints alone: a power cut, or a crash of the system, can lose the last steps
-    /// that were acknowledged, and they run again. The database stays whole.
-    Normal,
-    /// Nothing is synced: a power cut can lose steps and damage the database. For data that can be made
-    /// again.
-    Off,
-}
-
-impl Durability {
-    /// The word for it in SQLite.
-    #[cfg(feature = "sqlite")]
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Extra => "extra",
-            Self::Full => "full",
-            Self::Normal => "normal",
-            Self::Off => "off",
-        }
-    }
-}
-
-impl fmt::Display for Durability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
 
 /// A number that tells one ownership of a run from every other, ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,6 +51,15 @@ impl fmt::Display for OwnerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A run that can be taken up: its id, and the name of its workflow.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate {
+    /// The caller's id.
+    pub id: WorkflowId,
+    /// The workflow's name.
+    pub name: String,
 }
 
 /// Who owns a run, and by which ownership.
@@ -121,6 +83,34 @@ pub enum RunStatus {
     Failed,
     /// Stopped by a fault that would come again: divergence, an unstorable value, an unreadable row.
     Halted,
+    /// Ended because somebody asked for it.
+    Cancelled,
+    /// Given up until somebody asks to go on.
+    Paused,
+}
+
+impl fmt::Display for RunStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Halted => "halted",
+            Self::Cancelled => "cancelled",
+            Self::Paused => "paused",
+        })
+    }
+}
+
+/// What is asked of a run from outside, as the `wanted` column of `workflows` holds it until its process heeds
+/// it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wanted {
+    /// To end: [`RunStatus::Cancelled`].
+    Cancel,
+    /// To be given up until somebody asks to go on: [`RunStatus::Paused`].
+    Pause,
 }
 
 /// The stored outcome of an operation, as the `status` column of `steps` holds it.
@@ -144,6 +134,8 @@ pub enum Kind {
     Workflow,
     /// `durable::sleep`: its output is the time to wake, in unix milliseconds.
     Sleep,
+    /// A workflow handed over to the background inside a run: its output is the id.
+    Start,
 }
 
 /// One row of `workflows`: a run as it is stored.
@@ -183,6 +175,10 @@ pub struct RunRecord {
     pub fingerprint: u64,
     /// Whether a failure or a panic escaped from the body when it ended last: on resume it runs again.
     pub escaped: bool,
+    /// When a run that nobody executes is taken up again: it sleeps, or was given up for a while.
+    pub wake_at: Option<Timestamp>,
+    /// What was asked of the process that executes it.
+    pub wanted: Option<Wanted>,
     /// The row was edited by hand: its checksum was set to null.
     pub edited: bool,
 }
@@ -286,6 +282,41 @@ pub trait StepReader: Send {
     /// What the living owners in other processes have told by [`StepReader::tell`].
     fn told(&mut self) -> Vec<(WorkflowId, WorkflowId)> {
         Vec::new()
+    }
+
+    /// At most `limit` runs that wait until `until` or less, the first due first, from after `after`.
+    fn due(
+        &mut self,
+        until: Timestamp,
+        after: Option<&(Timestamp, WorkflowId)>,
+        limit: u32,
+    ) -> Result<Vec<(Timestamp, Candidate)>, StoreError>;
+
+    /// When the first of the runs is due that wait longer than `until`.
+    fn next_due(&mut self, until: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Who has runs that have not ended, living or dead.
+    fn owners(&mut self) -> Result<Vec<OwnerId>, StoreError>;
+
+    /// At most `limit` runs of this owner that have not ended, in the order of their ids, from after `after`;
+    /// of nobody, those that do not wait.
+    fn interrupted(
+        &mut self,
+        owner: Option<&OwnerId>,
+        after: Option<&WorkflowId>,
+        limit: u32,
+    ) -> Result<Vec<Candidate>, StoreError>;
+
+    /// The runs of this owner of which something is wanted.
+    fn wanted(&mut self, owner: &OwnerId) -> Result<Vec<(WorkflowId, Wanted)>, StoreError>;
+
+    /// A number that is another one once somebody has committed something since it was asked last.
+    fn version(&mut self) -> Result<u64, StoreError>;
+
+    /// What waits, on a thread of its own, until `owner` is dead; `None` if that cannot be waited for.
+    fn death_of(&self, owner: &OwnerId) -> Option<Box<dyn FnOnce() + Send>> {
+        _ = owner;
+        None
     }
 
     /// Whether `owner` still lives. Needs no clock: `true` while it holds its lock, whatever state its

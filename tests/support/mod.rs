@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::sync::{Arc, Mutex};
+use std::task::Waker;
+use std::time::Duration;
 
-use durable::{Builder, Engine};
+use durable::{Alarm, Builder, Clock, Engine, Timestamp};
 
 /// What the bodies of steps did, in order. A resource of the engine, so that no two tests share one.
 #[derive(Default, Clone)]
@@ -63,4 +65,64 @@ pub(crate) fn engine() -> (Engine, Log, Switches) {
 /// The keys of a run's recorded steps.
 pub(crate) fn keys(engine: &Engine, id: &str) -> Vec<String> {
     engine.steps(id).unwrap().iter().map(|step| step.key().to_string()).collect()
+}
+
+/// Runs `future` to its end on this thread.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    durable::__private::doc::block_on(future)
+}
+
+/// A clock whose time goes on only when the test says so; whoever waits, waits until then.
+#[derive(Clone, Default)]
+pub(crate) struct HeldClock(Arc<Mutex<HeldTime>>);
+
+#[derive(Default)]
+pub(crate) struct HeldTime {
+    elapsed: Duration,
+    alarms: Vec<(Duration, u64, Waker)>,
+    next: u64,
+}
+
+impl HeldClock {
+    pub(crate) fn advance(&self, time: Duration) {
+        let mut held = self.0.lock().unwrap();
+        held.elapsed += time;
+        let now = held.elapsed;
+        let (due, later) = std::mem::take(&mut held.alarms).into_iter().partition(|(at, ..)| *at <= now);
+        held.alarms = later;
+        drop(held);
+        let due: Vec<(Duration, u64, Waker)> = due;
+        for (_, _, waker) in due {
+            waker.wake();
+        }
+    }
+}
+
+impl Clock for HeldClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_577_836_800_000).plus(self.elapsed())
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.lock().unwrap().elapsed
+    }
+
+    fn pause(&self, _: Duration) {
+        unreachable!("the engine waits with alarms");
+    }
+
+    fn wake_after(&self, time: Duration, waker: Waker) -> Alarm {
+        let mut held = self.0.lock().unwrap();
+        let (at, number) = (held.elapsed.saturating_add(time), held.next);
+        held.next += 1;
+        held.alarms.push((at, number, waker));
+        let clock = self.clone();
+        Alarm::new(move || {
+            let mut held = clock.0.lock().unwrap();
+            let taken_back = held.alarms.iter().position(|(_, other, _)| *other == number);
+            let alarm = taken_back.map(|i| held.alarms.remove(i));
+            drop(held);
+            drop(alarm);
+        })
+    }
 }

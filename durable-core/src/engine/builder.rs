@@ -8,10 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Engine, PAYLOAD_BYTES_MAX, PAYLOAD_WARN_BYTES, RECOVERIES_MAX, STEPS_MAX};
+use crate::background::Background;
 use crate::clock::{Clock, SystemClock};
 use crate::core::{Core, Settings};
 use crate::error::Error;
-use crate::registry::{Registration, Workflow, check_names};
+use crate::registry::{Registration, Workflow, by_name};
 #[cfg(feature = "sqlite")]
 use crate::store::Durability;
 use crate::store::StepStore;
@@ -31,6 +32,7 @@ pub struct Builder {
     #[cfg(feature = "sqlite")]
     durability: Option<Durability>,
     registrations: Vec<Registration>,
+    recover: bool,
 }
 
 impl Default for Builder {
@@ -45,7 +47,10 @@ impl Default for Builder {
                 recoveries_max: RECOVERIES_MAX,
                 strict: false,
                 seed: None,
+                workflows: HashMap::new(),
+                background: Background::default(),
             },
+            recover: false,
             #[cfg(feature = "sqlite")]
             durability: None,
             registrations: Vec::new(),
@@ -111,6 +116,20 @@ impl Builder {
         self
     }
 
+    /// Goes on with all interrupted runs as soon as the engine is built, and later with those of processes that
+    /// die: [`Engine::recover`]. By default it does not.
+    pub fn recover(mut self, recover: bool) -> Self {
+        self.recover = recover;
+        self
+    }
+
+    /// So many plain workflows are executed in the background at once, each on a thread that is started when it
+    /// is needed; by default [`WORKERS_MAX`](crate::WORKERS_MAX). Those that wait for other runs do not count.
+    pub fn workers_max(self, workers: usize) -> Self {
+        self.settings.background.workers.set_threads_max(workers);
+        self
+    }
+
     /// What a commit waits for in the database that [`Builder::open`] opens; by default
     /// [`Durability::Extra`]. A store of your own, or one in memory, has its own.
     #[cfg(feature = "sqlite")]
@@ -123,9 +142,8 @@ impl Builder {
     /// store, and so its durability. See [`Engine::open`].
     #[cfg(feature = "sqlite")]
     pub fn open(self, path: impl AsRef<Path>) -> Result<Engine, Error> {
-        check_names(&self.registrations)?;
-        let core = crate::opened::core_at(path.as_ref(), self.durability)?;
-        Ok(Engine { core, settings: Arc::new(self.settings) })
+        let durability = self.durability;
+        self.build(|| crate::opened::core_at(path.as_ref(), durability))
     }
 
     /// An engine with these settings whose store is gone with its last clone.
@@ -135,9 +153,19 @@ impl Builder {
 
     /// An engine with these settings on a store of your own.
     pub fn store(self, store: impl StepStore + 'static) -> Result<Engine, Error> {
-        check_names(&self.registrations)?;
-        let core = Core::new(Box::new(store)).map_err(|source| Error::Read(Arc::new(source)))?;
-        Ok(Engine { core: Arc::new(core), settings: Arc::new(self.settings) })
+        self.build(|| {
+            let core = Core::new(Box::new(store)).map_err(|source| Error::Read(Arc::new(source)))?;
+            Ok(Arc::new(core))
+        })
+    }
+
+    fn build(mut self, core: impl FnOnce() -> Result<Arc<Core>, Error>) -> Result<Engine, Error> {
+        self.settings.workflows = by_name(&self.registrations)?;
+        let engine = Engine { core: core()?, settings: Arc::new(self.settings) };
+        if self.recover {
+            engine.recover()?;
+        }
+        Ok(engine)
     }
 }
 

@@ -3,9 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::entry::Held;
 use crate::error::Error;
 use crate::fork::Panic;
+use crate::held::Held;
 use crate::memo::message;
 use crate::outcome::{Encoded, Settled, Tried, settle};
 use crate::registry::Workflow;

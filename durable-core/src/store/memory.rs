@@ -1,13 +1,15 @@
 //! A store that is gone with its last handle: the specification in the plainest code, and the store of tests.
 //! Every op means here what it means in every store; `contract` compares them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Answer, Claim, CorruptRow, Disown, Epoch, Finish, Op, OwnerId, Ownership, Record, Release, Reset, Rewind,
-    RunRecord, Start, StepReader, StepRecord, StepStore, StoreError, transition,
+    Answer, Ask, Candidate, Claim, CorruptRow, Disown, Epoch, Finish, Op, OwnerId, Ownership, Record,
+    Release, Reset, Rewind, RunRecord, RunStatus, Start, StepReader, StepRecord, StepStore, StoreError,
+    Wanted, transition,
 };
+use crate::clock::Timestamp;
 use crate::draw;
 use crate::key::{Position, WorkflowId};
 
@@ -29,7 +31,7 @@ pub struct MemoryStore {
 impl Default for MemoryStore {
     fn default() -> Self {
         let owner = OwnerId(format!("memory-{:016x}", draw::fresh()).into());
-        let tables = Tables { workflows: BTreeMap::new(), steps: HashMap::new(), last: Epoch(0) };
+        let tables = Tables { workflows: BTreeMap::new(), steps: HashMap::new(), last: Epoch(0), version: 0 };
         Self { tables: Arc::new(Mutex::new(tables)), owner }
     }
 }
@@ -39,11 +41,13 @@ struct Tables {
     workflows: BTreeMap<WorkflowId, RunRecord>,
     steps: HashMap<WorkflowId, BTreeMap<Position, StepRecord>>,
     last: Epoch,
+    version: u64,
 }
 
 impl StepStore for MemoryStore {
     fn apply(&mut self, ops: &[Op]) -> Result<Vec<Answer>, StoreError> {
         let mut tables = lock(&self.tables);
+        tables.version += 1;
         Ok(ops.iter().map(|op| tables.apply(op)).collect())
     }
 
@@ -69,6 +73,10 @@ impl Tables {
             Op::Finish(finish) => self.finish(finish),
             Op::Release(release) => self.release(release),
             Op::Disown(disown) => self.disown(disown),
+            Op::Ask(ask) => self.ask(ask),
+            Op::Reopen(reopen) => {
+                self.workflows.get_mut(&reopen.id).map_or(Answer::Lost, |run| transition::reopen(run, reopen))
+            }
             Op::Rewind(rewind) => self.rewind(rewind),
             Op::Reset(reset) => self.reset(reset),
         }
@@ -109,8 +117,10 @@ impl Tables {
     }
 
     fn record(&mut self, record: &Record) -> Answer {
-        if self.at(&record.id, record.step.epoch).is_none_or(|run| run.owner.is_none()) {
-            return Answer::Fenced;
+        match self.at(&record.id, record.step.epoch).filter(|run| run.owner.is_some()) {
+            None => return Answer::Fenced,
+            Some(RunRecord { wanted: Some(wanted), .. }) => return Answer::Wanted(*wanted),
+            Some(_) => {}
         }
         let steps = self.steps.entry(record.id.clone()).or_default();
         if let Some(recorded) = steps.get(&record.step.position) {
@@ -130,6 +140,36 @@ impl Tables {
 
     fn disown(&mut self, disown: &Disown) -> Answer {
         self.workflows.get_mut(&disown.id).map_or(Answer::Fenced, |run| transition::disown(run, disown))
+    }
+
+    fn ask(&mut self, ask: &Ask) -> Answer {
+        let Some(run) = self.workflows.get_mut(&ask.id) else { return Answer::Lost };
+        let mut asked = match transition::ask(run, ask) {
+            transition::Asked::Ended => return Answer::Lost,
+            transition::Asked::Done => Vec::new(),
+            transition::Asked::Owned => vec![ask.id.clone()],
+        };
+        if ask.wanted == Wanted::Cancel {
+            for child in self.descendants(&ask.id) {
+                let run = self.workflows.get_mut(&child);
+                if run.is_some_and(|run| matches!(transition::ask(run, ask), transition::Asked::Owned)) {
+                    asked.push(child);
+                }
+            }
+        }
+        if asked.is_empty() { Answer::Done } else { Answer::Asked(asked) }
+    }
+
+    /// The runs that `id` has started, those that they have started, and so on.
+    fn descendants(&self, id: &WorkflowId) -> BTreeSet<WorkflowId> {
+        let (mut found, mut next) = (BTreeSet::new(), vec![id.clone()]);
+        while let Some(parent) = next.pop() {
+            let children = self.workflows.values().filter(|run| run.parent.as_ref() == Some(&parent));
+            let children: Vec<_> = children.map(|run| run.id.clone()).collect();
+            next.extend(children.into_iter().filter(|child| found.insert(child.clone())));
+        }
+        found.remove(id);
+        found
     }
 
     fn rewind(&mut self, rewind: &Rewind) -> Answer {
@@ -198,9 +238,68 @@ impl StepReader for MemoryReader {
         Ok(later.take(limit as usize).cloned().collect())
     }
 
+    fn due(
+        &mut self,
+        until: Timestamp,
+        after: Option<&(Timestamp, WorkflowId)>,
+        limit: u32,
+    ) -> Result<Vec<(Timestamp, Candidate)>, StoreError> {
+        let tables = lock(&self.tables);
+        let waiting = tables.workflows.values().filter_map(|run| Some((run.wake_at?, run)));
+        let due = waiting.filter(|(at, run)| {
+            *at <= until && after.is_none_or(|after| (*at, &run.id) > (after.0, &after.1))
+        });
+        let mut due: Vec<_> = due.map(|(at, run)| (at, candidate(run))).collect();
+        due.sort();
+        due.truncate(limit as usize);
+        Ok(due)
+    }
+
+    fn next_due(&mut self, until: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let tables = lock(&self.tables);
+        Ok(tables.workflows.values().filter_map(|run| run.wake_at).filter(|at| *at > until).min())
+    }
+
+    fn owners(&mut self) -> Result<Vec<OwnerId>, StoreError> {
+        let tables = lock(&self.tables);
+        let running = tables.workflows.values().filter(|run| run.status == RunStatus::Running);
+        let owners: BTreeSet<_> =
+            running.filter_map(|run| run.owner.as_ref().map(|owner| &owner.0)).collect();
+        Ok(owners.into_iter().map(|owner| OwnerId(Arc::clone(owner))).collect())
+    }
+
+    fn interrupted(
+        &mut self,
+        owner: Option<&OwnerId>,
+        after: Option<&WorkflowId>,
+        limit: u32,
+    ) -> Result<Vec<Candidate>, StoreError> {
+        let tables = lock(&self.tables);
+        let of_owner = |run: &&RunRecord| {
+            run.status == RunStatus::Running && run.owner.as_ref() == owner && run.wake_at.is_none()
+        };
+        let runs = tables.workflows.values().filter(of_owner);
+        let later = runs.filter(|run| after.is_none_or(|after| run.id > *after));
+        Ok(later.take(limit as usize).map(candidate).collect())
+    }
+
+    fn wanted(&mut self, owner: &OwnerId) -> Result<Vec<(WorkflowId, Wanted)>, StoreError> {
+        let tables = lock(&self.tables);
+        let runs = tables.workflows.values().filter(|run| run.owner.as_ref() == Some(owner));
+        Ok(runs.filter_map(|run| Some((run.id.clone(), run.wanted?))).collect())
+    }
+
+    fn version(&mut self) -> Result<u64, StoreError> {
+        Ok(lock(&self.tables).version)
+    }
+
     fn lives(&mut self, owner: &OwnerId) -> Result<bool, StoreError> {
         Ok(*owner == self.owner)
     }
+}
+
+fn candidate(run: &RunRecord) -> Candidate {
+    Candidate { id: run.id.clone(), name: run.name.clone() }
 }
 
 fn lock(tables: &Mutex<Tables>) -> MutexGuard<'_, Tables> {

@@ -1,6 +1,6 @@
 //! The changes of a store, as plain data, and what becomes of them. Knows no store.
 
-use super::{Epoch, OwnerId, StepRecord};
+use super::{Epoch, OwnerId, StepRecord, Wanted};
 use crate::clock::Timestamp;
 use crate::key::{Position, WorkflowId};
 
@@ -21,6 +21,13 @@ pub enum Op {
     /// Gives up a run that this owner has, by whatever ownership: after a start or a claim of unknown fate.
     /// [`Answer::Done`], or [`Answer::Fenced`] if somebody else or nobody has it.
     Disown(Disown),
+    /// Cancels or pauses a run, and cancels those that it has started; one that somebody executes is only asked
+    /// for it. [`Answer::Done`], [`Answer::Asked`], or [`Answer::Lost`] if there is no such run, or if it has
+    /// ended otherwise.
+    Ask(Ask),
+    /// Has a run taken up that nobody executes and that has not completed. [`Answer::Done`], or
+    /// [`Answer::Lost`] if there is no such run.
+    Reopen(Reopen),
     /// Drops a position and all after it, and re-opens the run. [`Answer::Dropped`] or [`Answer::Lost`].
     Rewind(Rewind),
     /// Forgets a run. [`Answer::Done`], [`Answer::Lost`] if its epoch is not `expected`, also when there is
@@ -37,8 +44,10 @@ pub struct Start {
     pub name: String,
     /// The arguments, as a JSON array; `null` if there are none.
     pub input: String,
-    /// Who runs it.
-    pub owner: OwnerId,
+    /// Who runs it; nobody until `wake_at`.
+    pub owner: Option<OwnerId>,
+    /// When it is taken up, if nobody runs it yet.
+    pub wake_at: Option<Timestamp>,
     /// The run that starts it from inside.
     pub parent: Option<WorkflowId>,
     /// Random; a repeated start is known by it.
@@ -107,6 +116,8 @@ pub enum End {
         /// Whether a failure or a panic had escaped from the body before.
         escaped: bool,
     },
+    /// Because this was asked of it.
+    Asked(Wanted),
 }
 
 /// See [`Op::Release`].
@@ -118,6 +129,8 @@ pub struct Release {
     pub epoch: Epoch,
     /// The message of the panic that interrupted the body, if one did; kept in the `error` column.
     pub panicked: Option<String>,
+    /// When it is to be taken up again, if it waits.
+    pub wake_at: Option<Timestamp>,
     /// When.
     pub at: Timestamp,
 }
@@ -130,6 +143,28 @@ pub struct Disown {
     /// Who may have it without knowing.
     pub owner: OwnerId,
     /// When.
+    pub at: Timestamp,
+}
+
+/// See [`Op::Ask`].
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The run.
+    pub id: WorkflowId,
+    /// What is asked.
+    pub wanted: Wanted,
+    /// The owner that the caller has read, and knows to be dead: nobody would heed it.
+    pub dead: Option<OwnerId>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// See [`Op::Reopen`].
+#[derive(Debug, Clone)]
+pub struct Reopen {
+    /// The run.
+    pub id: WorkflowId,
+    /// When, and when it is due.
     pub at: Timestamp,
 }
 
@@ -171,6 +206,10 @@ pub enum Answer {
     Done,
     /// The epoch is stale: somebody else owns the run. Nothing changed.
     Fenced,
+    /// Nothing changed, since this is asked of the run.
+    Wanted(Wanted),
+    /// It was asked of whoever executes these runs.
+    Asked(Vec<WorkflowId>),
     /// So many steps were dropped.
     Dropped(u64),
 }

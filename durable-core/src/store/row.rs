@@ -5,7 +5,7 @@
 use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Row, ToSql, params};
 
-use super::{CorruptRow, Epoch, Kind, OwnerId, RunRecord, RunStatus, StepRecord, StepStatus};
+use super::{CorruptRow, Epoch, Kind, OwnerId, RunRecord, RunStatus, StepRecord, StepStatus, Wanted};
 use crate::clock::Timestamp;
 use crate::fingerprint::hash;
 use crate::key::{Position, StepKey, WorkflowId};
@@ -14,7 +14,7 @@ use crate::key::{Position, StepKey, WorkflowId};
 macro_rules! run_columns {
     () => {
         "id, name, status, input, output, error, created, updated, owner, epoch, parent, recoveries, nonce, seed, \
-         fingerprint, escaped, checksum"
+         fingerprint, escaped, checksum, wake_at, wanted"
     };
 }
 
@@ -30,6 +30,9 @@ pub(super) use {run_columns, step_columns};
 
 /// So many columns `workflows` has before its checksum.
 const RUN_HASHED: usize = 16;
+
+/// So many columns `workflows` has after its checksum.
+const RUN_LATER: usize = 2;
 
 /// So many columns `steps` has before its checksum.
 const STEP_HASHED: usize = 15;
@@ -57,7 +60,9 @@ pub(super) fn run_params<R>(run: &RunRecord, with: impl FnOnce(&[&dyn ToSql]) ->
         run.fingerprint.cast_signed(),
         run.escaped,
     ];
-    with_checksum(columns, with)
+    let wake_at = run.wake_at.map(Timestamp::as_millis);
+    let wanted = run.wanted.map(|wanted| word_of(wanted, &WANTED));
+    with_checksum(columns, params![wake_at, wanted], with)
 }
 
 /// Calls `with` with the values of a row of `steps`.
@@ -80,19 +85,31 @@ pub(super) fn step_params<R>(id: &WorkflowId, step: &StepRecord, with: impl FnOn
         step.epoch.0,
         step.build.cast_signed(),
     ];
-    with_checksum(columns, with)
+    with_checksum(columns, &[], with)
 }
 
-fn with_checksum<R>(columns: &[&dyn ToSql], with: impl FnOnce(&[&dyn ToSql]) -> R) -> R {
+/// Calls `with` with `columns`, their checksum, and the columns that came `later` to the table: they are hashed
+/// where they are not null, so that a row from before them keeps its checksum.
+fn with_checksum<R>(
+    columns: &[&dyn ToSql],
+    later: &[&dyn ToSql],
+    with: impl FnOnce(&[&dyn ToSql]) -> R,
+) -> R {
     let mut bytes = Vec::with_capacity(ROW_BYTES);
     for column in columns {
         if let Ok(value) = column.to_sql() {
             put(&mut bytes, value_of(&value));
         }
     }
+    for (index, column) in later.iter().enumerate() {
+        if let Ok(value) = column.to_sql() {
+            put_later(&mut bytes, index, value_of(&value));
+        }
+    }
     let checksum = hash(&bytes).cast_signed();
     let mut all = columns.to_vec();
     all.push(&checksum);
+    all.extend_from_slice(later);
     with(&all)
 }
 
@@ -121,8 +138,17 @@ fn put(bytes: &mut Vec<u8>, value: ValueRef<'_>) {
     bytes.extend_from_slice(content);
 }
 
-/// Whether the row was edited by hand; an error if it is not what was written.
-fn check(row: &Row<'_>, hashed: usize) -> Result<bool, String> {
+/// Adds the value of a column that came later, unless it is null.
+fn put_later(bytes: &mut Vec<u8>, index: usize, value: ValueRef<'_>) {
+    if value != ValueRef::Null {
+        bytes.extend_from_slice(&(index as u64).to_le_bytes());
+        put(bytes, value);
+    }
+}
+
+/// Whether the row was edited by hand; an error if it is not what was written. It has `hashed` columns, its
+/// checksum, and `later` more.
+fn check(row: &Row<'_>, hashed: usize, later: usize) -> Result<bool, String> {
     let column = |i| row.get_ref(i).map_err(|error| error.to_string());
     let recorded = match column(hashed)? {
         ValueRef::Null => return Ok(true),
@@ -132,6 +158,9 @@ fn check(row: &Row<'_>, hashed: usize) -> Result<bool, String> {
     let mut bytes = Vec::with_capacity(ROW_BYTES);
     for i in 0..hashed {
         put(&mut bytes, column(i)?);
+    }
+    for i in 0..later {
+        put_later(&mut bytes, i, column(hashed + 1 + i)?);
     }
     if hash(&bytes).cast_signed() == recorded {
         return Ok(false);
@@ -146,7 +175,8 @@ pub(super) fn read_run(row: &Row<'_>) -> Result<RunRecord, CorruptRow> {
 }
 
 fn decode_run(row: &Row<'_>) -> Result<RunRecord, String> {
-    let edited = check(row, RUN_HASHED)?;
+    let edited = check(row, RUN_HASHED, RUN_LATER)?;
+    let wanted: Option<String> = get(row, 18)?;
     let id = |text: String| WorkflowId::new(text).map_err(|refused| refused.to_string());
     Ok(RunRecord {
         id: id(get(row, 0)?)?,
@@ -165,6 +195,8 @@ fn decode_run(row: &Row<'_>) -> Result<RunRecord, String> {
         seed: get::<i64>(row, 13)?.cast_unsigned(),
         fingerprint: get::<i64>(row, 14)?.cast_unsigned(),
         escaped: get(row, 15)?,
+        wake_at: get::<Option<i64>>(row, 17)?.map(Timestamp::from_millis),
+        wanted: wanted.map(|word| known(&word, &WANTED)).transpose()?,
         edited,
     })
 }
@@ -179,7 +211,7 @@ pub(super) fn read_step(row: &Row<'_>) -> Result<StepRecord, CorruptRow> {
 }
 
 fn decode_step(row: &Row<'_>) -> Result<StepRecord, String> {
-    let edited = check(row, STEP_HASHED)?;
+    let edited = check(row, STEP_HASHED, 0)?;
     let position = Position::from_bytes(&get::<Vec<u8>>(row, 1)?).ok_or("its position is none")?;
     let key: String = get(row, 2)?;
     let name = key
@@ -217,28 +249,45 @@ fn text_or_hex(row: &Row<'_>, i: usize) -> String {
     }
 }
 
-const RUN_STATUSES: [(&str, RunStatus); 4] = [
+const RUN_STATUSES: [(&str, RunStatus); 6] = [
     ("RUNNING", RunStatus::Running),
     ("COMPLETED", RunStatus::Completed),
     ("FAILED", RunStatus::Failed),
     ("HALTED", RunStatus::Halted),
+    ("CANCELLED", RunStatus::Cancelled),
+    ("PAUSED", RunStatus::Paused),
 ];
+
+const WANTED: [(&str, Wanted); 2] = [("CANCEL", Wanted::Cancel), ("PAUSE", Wanted::Pause)];
 
 const STEP_STATUSES: [(&str, StepStatus); 2] =
     [("COMPLETED", StepStatus::Completed), ("FAILED", StepStatus::Failed)];
 
-const KINDS: [(&str, Kind); 4] =
-    [("step", Kind::Step), ("child", Kind::Child), ("workflow", Kind::Workflow), ("sleep", Kind::Sleep)];
+const KINDS: [(&str, Kind); 5] = [
+    ("step", Kind::Step),
+    ("child", Kind::Child),
+    ("workflow", Kind::Workflow),
+    ("sleep", Kind::Sleep),
+    ("start", Kind::Start),
+];
 
 fn one_of<T: Copy>(row: &Row<'_>, i: usize, words: &[(&str, T)]) -> Result<T, String> {
     let word = row.get_ref(i).map_err(|error| error.to_string())?;
-    let word = word.as_str().map_err(|error| error.to_string())?;
+    known(word.as_str().map_err(|error| error.to_string())?, words)
+}
+
+fn known<T: Copy>(word: &str, words: &[(&str, T)]) -> Result<T, String> {
     let found = words.iter().find(|(known, _)| *known == word);
     found.map(|(_, value)| *value).ok_or_else(|| format!("it has the unknown word {word:?}"))
 }
 
 fn word_of<T: Copy + PartialEq>(value: T, words: &[(&'static str, T)]) -> &'static str {
     words.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word)
+}
+
+/// What this word asks for.
+pub(super) fn wanted_of(word: &str) -> Option<Wanted> {
+    known(word, &WANTED).ok()
 }
 
 fn status_of_run(status: RunStatus) -> &'static str {

@@ -23,11 +23,12 @@ mod look;
 const APPLICATION_ID: i32 = 0x6472_626c;
 
 /// The schema, version by version. A released one never changes.
-const MIGRATIONS: [&str; 1] = [include_str!("sqlite/0001_steps.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("sqlite/0001_steps.sql"), include_str!("sqlite/0002_background.sql")];
 
 /// The schema version that this program knows.
-const VERSION: i64 = 1;
-const _: () = assert!(MIGRATIONS.len() == 1, "VERSION is the number of migrations");
+const VERSION: i64 = 2;
+const _: () = assert!(MIGRATIONS.len() == 2, "VERSION is the number of migrations");
 
 /// The oldest SQLite that is free of the WAL-reset bug (sqlite.org/wal.html, "The WAL-Reset Bug").
 const SQLITE_VERSION_MIN: i32 = 3_051_003;

@@ -14,8 +14,8 @@ use self::failure::{Failure, OpError, is_harmless, is_of_one_statement, unavaila
 use self::reader::SqliteReader;
 use super::row::{read_run, read_step, run_columns, run_params, step_columns, step_params};
 use super::{
-    Answer, Claim, Disown, Durability, Epoch, Finish, Op, OpenError, OwnerId, Record, Release, Reset, Rewind,
-    RunRecord, Start, StepReader, StepStore, StoreError, schema, transition,
+    Answer, Ask, Claim, Disown, Durability, Epoch, Finish, Op, OpenError, OwnerId, Record, Release, Reopen,
+    Reset, Rewind, RunRecord, Start, StepReader, StepStore, StoreError, Wanted, schema, transition,
 };
 use crate::key::{Position, WorkflowId};
 use crate::owner::{Gate, Owner, Owners};
@@ -179,6 +179,8 @@ fn apply_op(connection: &Connection, op: &Op) -> Result<Answer, OpError> {
         Op::Finish(op) => finish(connection, op),
         Op::Release(op) => release(connection, op),
         Op::Disown(op) => disown(connection, op),
+        Op::Ask(op) => ask(connection, op),
+        Op::Reopen(op) => reopen(connection, op),
         Op::Rewind(op) => rewind(connection, op),
         Op::Reset(op) => reset(connection, op),
     }
@@ -205,7 +207,7 @@ fn load_at(connection: &Connection, id: &WorkflowId, epoch: Epoch) -> Result<Opt
 const SAVE: &str = concat!(
     "insert or replace into workflows (",
     run_columns!(),
-    ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+    ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
 );
 
 fn save(connection: &Connection, run: &RunRecord) -> Result<(), OpError> {
@@ -238,27 +240,28 @@ fn claim(connection: &Connection, op: &Claim) -> Result<Answer, OpError> {
     Ok(Answer::Claimed(epoch))
 }
 
-/// One statement: it inserts nothing unless the run is owned by the epoch that the step carries.
+/// One statement: it inserts nothing unless the run is owned by the epoch that the step carries, and nothing is
+/// asked of it.
 const RECORD: &str = concat!(
     "insert into steps (",
     step_columns!(),
     ") select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 \
-     where exists (select 1 from workflows where id = ?1 and epoch = ?14 and owner is not null) \
+     where exists (select 1 from workflows where id = ?1 and epoch = ?14 and owner is not null and wanted is null) \
      on conflict do nothing"
 );
 
 const STEP: &str =
     concat!("select ", step_columns!(), " from steps where workflow_id = ?1 and position = ?2");
 
-const OWNED: &str = "select 1 from workflows where id = ?1 and epoch = ?2 and owner is not null";
-
 fn record(connection: &Connection, op: &Record) -> Result<Answer, OpError> {
     let mut statement = connection.prepare_cached(RECORD)?;
     if step_params(&op.id, &op.step, |params| statement.execute(params))? == 1 {
         return Ok(Answer::Done);
     }
-    if !connection.prepare_cached(OWNED)?.exists(params![op.id.as_str(), op.step.epoch.0])? {
-        return Ok(Answer::Fenced);
+    match load_at(connection, &op.id, op.step.epoch)?.filter(|run| run.owner.is_some()) {
+        None => return Ok(Answer::Fenced),
+        Some(RunRecord { wanted: Some(wanted), .. }) => return Ok(Answer::Wanted(wanted)),
+        Some(_) => {}
     }
     let mut statement = connection.prepare_cached(STEP)?;
     let at = params![op.id.as_str(), op.step.position.to_bytes()];
@@ -287,6 +290,52 @@ fn release(connection: &Connection, op: &Release) -> Result<Answer, OpError> {
 fn disown(connection: &Connection, op: &Disown) -> Result<Answer, OpError> {
     let Some(mut run) = load(connection, &op.id)? else { return Ok(Answer::Fenced) };
     let answer = transition::disown(&mut run, op);
+    if answer == Answer::Done {
+        save(connection, &run)?;
+    }
+    Ok(answer)
+}
+
+const DESCENDANTS: &str = "with recursive below(id) as (
+  select id from workflows where parent = ?1
+  union
+  select workflows.id from workflows join below on workflows.parent = below.id
+)
+select id from below where id <> ?1 order by id";
+
+fn ask(connection: &Connection, op: &Ask) -> Result<Answer, OpError> {
+    let Some(run) = load(connection, &op.id)? else { return Ok(Answer::Lost) };
+    let mut asked = Vec::new();
+    match ask_one(connection, &run, op)? {
+        transition::Asked::Ended => return Ok(Answer::Lost),
+        transition::Asked::Done => {}
+        transition::Asked::Owned => asked.push(op.id.clone()),
+    }
+    if op.wanted == Wanted::Cancel {
+        let mut statement = connection.prepare_cached(DESCENDANTS)?;
+        let ids = statement.query_map([op.id.as_str()], |row| row.get::<_, String>(0))?;
+        for id in ids.collect::<Result<Vec<_>, _>>()?.into_iter().filter_map(|id| WorkflowId::new(id).ok()) {
+            let Some(run) = load(connection, &id)? else { continue };
+            if let transition::Asked::Owned = ask_one(connection, &run, op)? {
+                asked.push(id);
+            }
+        }
+    }
+    Ok(if asked.is_empty() { Answer::Done } else { Answer::Asked(asked) })
+}
+
+fn ask_one(connection: &Connection, run: &RunRecord, op: &Ask) -> Result<transition::Asked, OpError> {
+    let mut changed = run.clone();
+    let asked = transition::ask(&mut changed, op);
+    if changed != *run {
+        save(connection, &changed)?;
+    }
+    Ok(asked)
+}
+
+fn reopen(connection: &Connection, op: &Reopen) -> Result<Answer, OpError> {
+    let Some(mut run) = load(connection, &op.id)? else { return Ok(Answer::Lost) };
+    let answer = transition::reopen(&mut run, op);
     if answer == Answer::Done {
         save(connection, &run)?;
     }

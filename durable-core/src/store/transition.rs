@@ -2,13 +2,14 @@
 //! here, so that it is the same in all of them.
 
 use super::{
-    Answer, Claim, Disown, End, Epoch, Finish, Release, Rewind, RunRecord, RunStatus, Start, StepRecord,
+    Answer, Ask, Claim, Disown, End, Epoch, Finish, Release, Reopen, Rewind, RunRecord, RunStatus, Start,
+    StepRecord, Wanted,
 };
 use crate::key::Position;
 
 /// The answer to a start whose id is taken: a repeated start is known by its nonce.
 pub(super) fn restart(run: &RunRecord, start: &Start) -> Answer {
-    let repeated = run.nonce == start.nonce && run.owner.as_ref() == Some(&start.owner);
+    let repeated = run.nonce == start.nonce && run.owner == start.owner;
     if repeated { Answer::Started(run.epoch) } else { Answer::Exists }
 }
 
@@ -22,7 +23,7 @@ pub(super) fn start(start: &Start, epoch: Epoch) -> RunRecord {
         error: None,
         created: start.at,
         updated: start.at,
-        owner: Some(start.owner.clone()),
+        owner: start.owner.clone(),
         epoch,
         parent: start.parent.clone(),
         recoveries: 0,
@@ -30,6 +31,8 @@ pub(super) fn start(start: &Start, epoch: Epoch) -> RunRecord {
         seed: start.seed,
         fingerprint: start.fingerprint,
         escaped: false,
+        wake_at: start.wake_at,
+        wanted: None,
         edited: false,
     }
 }
@@ -37,8 +40,7 @@ pub(super) fn start(start: &Start, epoch: Epoch) -> RunRecord {
 pub(super) fn claim(run: &mut RunRecord, claim: &Claim, epoch: Epoch) {
     (run.status, run.output, run.error) = (RunStatus::Running, None, None);
     (run.owner, run.epoch, run.updated) = (Some(claim.owner.clone()), epoch, claim.at);
-    run.escaped = false;
-    run.recoveries = claim.recoveries;
+    (run.escaped, run.recoveries, run.wake_at) = (false, claim.recoveries, None);
 }
 
 /// [`Answer::Done`] if `run` now has that end, also if it had it before.
@@ -47,12 +49,13 @@ pub(super) fn finish(run: &mut RunRecord, finish: &Finish) -> Answer {
         End::Completed(output) => (RunStatus::Completed, Some(output.clone()), None, false),
         End::Failed(error) => (RunStatus::Failed, None, Some(error.clone()), true),
         End::Halted { fault, escaped } => (RunStatus::Halted, None, Some(fault.clone()), *escaped),
+        End::Asked(wanted) => (asked_status(*wanted), None, None, false),
     };
     let owned = run.epoch == finish.epoch && run.owner.is_some();
     if owned {
         (run.status, run.output, run.error, run.owner, run.updated) =
             (status, output, error, None, finish.at);
-        run.escaped = escaped;
+        (run.escaped, run.wanted) = (escaped, None);
         return Answer::Done;
     }
     let repeated =
@@ -62,14 +65,32 @@ pub(super) fn finish(run: &mut RunRecord, finish: &Finish) -> Answer {
 
 /// [`Answer::Done`] if nobody owns `run` by that ownership any more.
 pub(super) fn release(run: &mut RunRecord, release: &Release) -> Answer {
-    if run.epoch != release.epoch || run.status != RunStatus::Running {
+    // What was asked of it meanwhile has ended it with the first of two releases.
+    let repeated = run.owner.is_none() && matches!(run.status, RunStatus::Cancelled | RunStatus::Paused);
+    if run.epoch != release.epoch || run.status != RunStatus::Running && !repeated {
         return Answer::Fenced;
     }
     if run.owner.take().is_some() {
         (run.error, run.updated) = (release.panicked.clone(), release.at);
-        run.escaped = release.panicked.is_some();
+        (run.escaped, run.wake_at) = (release.panicked.is_some(), release.wake_at);
+        heed(run);
     }
     Answer::Done
+}
+
+/// The state of a run that has done what was asked of it.
+fn asked_status(wanted: Wanted) -> RunStatus {
+    match wanted {
+        Wanted::Cancel => RunStatus::Cancelled,
+        Wanted::Pause => RunStatus::Paused,
+    }
+}
+
+/// What was asked of a run that nobody executes any more is done.
+fn heed(run: &mut RunRecord) {
+    if let Some(wanted) = run.wanted.take() {
+        (run.status, run.wake_at, run.error, run.escaped) = (asked_status(wanted), None, None, false);
+    }
 }
 
 /// [`Answer::Done`] if `run` was this owner's.
@@ -78,12 +99,64 @@ pub(super) fn disown(run: &mut RunRecord, disown: &Disown) -> Answer {
         return Answer::Fenced;
     }
     (run.owner, run.updated) = (None, disown.at);
+    heed(run);
+    Answer::Done
+}
+
+/// What became of a question to one run.
+pub(super) enum Asked {
+    /// It is as it was asked for.
+    Done,
+    /// Its owner is to heed it.
+    Owned,
+    /// It has ended otherwise.
+    Ended,
+}
+
+pub(super) fn ask(run: &mut RunRecord, ask: &Ask) -> Asked {
+    let wanted = asked_status(ask.wanted);
+    let cancels = ask.wanted == Wanted::Cancel;
+    match run.status {
+        status if status == wanted => Asked::Done,
+        RunStatus::Running if run.owner.is_some() && run.owner != ask.dead => {
+            // Who is to end has no need to pause.
+            if run.wanted != Some(Wanted::Cancel) {
+                run.wanted = Some(ask.wanted);
+            }
+            Asked::Owned
+        }
+        RunStatus::Running => {
+            (run.owner, run.wanted, run.updated) = (None, Some(ask.wanted), ask.at);
+            heed(run);
+            Asked::Done
+        }
+        RunStatus::Halted | RunStatus::Paused if cancels => {
+            (run.wanted, run.updated) = (Some(ask.wanted), ask.at);
+            heed(run);
+            Asked::Done
+        }
+        _ => Asked::Ended,
+    }
+}
+
+pub(super) fn reopen(run: &mut RunRecord, reopen: &Reopen) -> Answer {
+    match run.status {
+        RunStatus::Completed => return Answer::Lost,
+        // Somebody executes it.
+        RunStatus::Running if run.owner.is_some() => return Answer::Done,
+        RunStatus::Cancelled | RunStatus::Paused => {
+            (run.status, run.error, run.recoveries) = (RunStatus::Running, None, 0);
+        }
+        RunStatus::Running | RunStatus::Failed | RunStatus::Halted => {}
+    }
+    (run.wake_at, run.updated) = (Some(reopen.at), reopen.at);
     Answer::Done
 }
 
 pub(super) fn rewind(run: &mut RunRecord, rewind: &Rewind, epoch: Epoch) {
     (run.status, run.output, run.error, run.owner) = (RunStatus::Running, None, None, None);
     (run.epoch, run.updated, run.recoveries, run.escaped) = (epoch, rewind.at, 0, false);
+    (run.wake_at, run.wanted) = (None, None);
 }
 
 /// Whether a rewind to `from` drops `position`: it is there, after it, or the inline child around it.

@@ -68,7 +68,7 @@ fn emit_twin(workflow: &Workflow) -> TokenStream {
     let (attrs, vis) = (shared_attrs(callable), &callable.vis);
     let doc = format!(
         "Entry points of the durable workflow `{}`: [`run_durable`](Self::run_durable), \
-         [`resume`](Self::resume) and [`durable`](Self::durable).",
+         [`resume`](Self::resume), [`start`](Self::start) and [`durable`](Self::durable).",
         callable.name
     );
     // A name that is taken already is reported there and not at the attribute.
@@ -102,20 +102,24 @@ fn shared_attrs(callable: &Callable) -> Vec<&syn::Attribute> {
 ///     pub fn resume(id: impl AsRef<str>) -> Result<Tracking, RunError<OrderError>> {
 ///         ::durable::RunBuilder::<Self>::resume(id).run()
 ///     }
+///     /// Starts …
+///     pub fn start(id: impl AsRef<str>, order: Order) -> Result<Handle<Self>, Error> {
+///         Self::durable(id, order).start()
+///     }
 ///     /// Prepares …
 ///     pub fn durable(id: impl AsRef<str>, order: Order) -> ::durable::RunBuilder<Self> {
 ///         ::durable::RunBuilder::new(id, (order,))
 ///     }
 /// }
 /// ```
-/// An `async fn` has `AsyncRunBuilder` and `RunFuture<Self>` in these places.
+/// An `async fn` has `AsyncRunBuilder`, `RunFuture<Self>` and `StartFuture<Self>` in these places.
 fn emit_entries(workflow: &Workflow) -> TokenStream {
     let Workflow { callable, twin, .. } = workflow;
     let (attrs, vis) = (shared_attrs(callable), &callable.vis);
     let at = at_value(callable);
     let (id, as_ref, Input { names, types }) = (id_name(callable), paths::as_ref(at), Input::of(callable));
-    let (builder, outcome) = (builder(callable), outcome(callable));
-    let [run_doc, resume_doc, durable_doc] = entry_docs(callable);
+    let (builder, outcome, started) = (builder(callable), outcome(callable), started(callable));
+    let [run_doc, resume_doc, start_doc, durable_doc] = entry_docs(callable);
     quote_spanned! {at=>
         #(#attrs)*
         #[allow(dead_code, clippy::impl_trait_in_params, clippy::too_many_arguments)]
@@ -128,6 +132,10 @@ fn emit_entries(workflow: &Workflow) -> TokenStream {
             #vis fn resume(#id: impl #as_ref<str>) -> #outcome {
                 #builder::<Self>::run(#builder::<Self>::resume(#id))
             }
+            #[doc = #start_doc]
+            #vis fn start(#id: impl #as_ref<str>, #(#names: #types),*) -> #started {
+                #builder::<Self>::start(Self::durable(#id, #(#names),*))
+            }
             #[doc = #durable_doc]
             #vis fn durable(#id: impl #as_ref<str>, #(#names: #types),*) -> #builder<Self> {
                 #builder::new(#id, (#(#names,)*))
@@ -136,7 +144,7 @@ fn emit_entries(workflow: &Workflow) -> TokenStream {
     }
 }
 
-fn entry_docs(callable: &Callable) -> [String; 3] {
+fn entry_docs(callable: &Callable) -> [String; 4] {
     let name = &callable.name;
     let future =
         if callable.sig.asyncness.is_some() { " Nothing happens before the first poll." } else { "" };
@@ -150,8 +158,12 @@ fn entry_docs(callable: &Callable) -> [String; 3] {
             "Goes on with the run of the workflow `{name}` that has this id, with its stored input.{future}"
         ),
         format!(
+            "Starts a run of the workflow `{name}` under this id in the background of the engine: it goes on by itself, \
+             and its handle waits for what it returns.{future}"
+        ),
+        format!(
             "Prepares a run of the workflow `{name}` under this id: choose the engine with `.on(&engine)`, \
-             then call `.run()`."
+             then call `.run()` or `.start()`."
         ),
     ]
 }
@@ -190,6 +202,18 @@ fn outcome(callable: &Callable) -> TokenStream {
     let (result, run_error) = (paths::result(at), callable.paths.public("RunError", at));
     let (value, error) = value_and_error(callable);
     quote_spanned!(at=> #result<#value, #run_error<#error>>)
+}
+
+/// What `start` returns.
+fn started(callable: &Callable) -> TokenStream {
+    let at = at_value(callable);
+    if callable.sig.asyncness.is_some() {
+        let future = callable.paths.public("StartFuture", at);
+        return quote_spanned!(at=> #future<Self>);
+    }
+    let (result, handle, error) =
+        (paths::result(at), callable.paths.public("Handle", at), callable.paths.public("Error", at));
+    quote_spanned!(at=> #result<#handle<Self>, #error>)
 }
 
 /// Where the compiler shows what it has to say about the return type: at its value, as it is spelled.
@@ -235,6 +259,7 @@ fn emit_implementation(workflow: &Workflow) -> TokenStream {
 /// #[doc(hidden)]
 /// impl ::durable::__private::Workflow for fulfil {
 ///     const SPEC: &'static WorkflowSpec = &WorkflowSpec::new("fulfil", <site>, 0x1234);
+///     const EXECUTION: Execution = ::durable::__private::called::<Self>();
 ///     type Input = (Order,);
 ///     type Returned = Result<Tracking, OrderError>;
 ///     type Value = Tracking;
@@ -244,12 +269,16 @@ fn emit_implementation(workflow: &Workflow) -> TokenStream {
 ///     <the stored form of the input>
 /// }
 /// ```
+/// An `async fn` has `polled` in the place of `called`.
 fn emit_workflow_impl(workflow: &Workflow) -> TokenStream {
     let Workflow { callable, twin, fingerprint } = workflow;
     let paths = &callable.paths;
     let (of, spec, codec_of) =
         (paths.private("Workflow"), paths.private("WorkflowSpec"), paths.private("Codec"));
     let (name, site, codec) = (&callable.name, emit_site(callable), emit_checked_codec(callable));
+    let is_async = callable.sig.asyncness.is_some();
+    let (execution, executed) =
+        (paths.private("Execution"), paths.private(if is_async { "polled" } else { "called" }));
     let types = Input::of(callable).types;
     let (returned, (value, error)) = (&callable.returned.ty, value_and_error(callable));
     let (into_result, input) = (emit_into_result(callable), emit_input(callable));
@@ -259,6 +288,7 @@ fn emit_workflow_impl(workflow: &Workflow) -> TokenStream {
         #[doc(hidden)]
         impl #of for #twin {
             const SPEC: &'static #spec = &#spec::new(#name, #site, #fingerprint);
+            const EXECUTION: #execution = #executed::<Self>();
             type Input = (#(#types,)*);
             type Returned = #returned;
             #parts

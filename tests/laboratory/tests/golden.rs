@@ -12,7 +12,7 @@ use durable_laboratory::{
 use rusqlite::Connection;
 
 /// All released schema versions.
-const VERSIONS: [u32; 1] = [1];
+const VERSIONS: [u32; 2] = [1, 2];
 
 /// The definitions of all tables.
 fn schema(image: &Image) -> BTreeSet<String> {

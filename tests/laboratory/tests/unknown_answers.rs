@@ -21,7 +21,8 @@ fn start(store: &mut SqliteStore, id: &str) -> Result<Answer, durable::store::St
         id: WorkflowId::new(id).unwrap(),
         name: "w".to_owned(),
         input: "null".to_owned(),
-        owner: store.owner(),
+        owner: Some(store.owner()),
+        wake_at: None,
         parent: None,
         // A start of its own each time, so that a second one is refused.
         nonce: id.bytes().map(u64::from).sum(),

@@ -1,6 +1,8 @@
 //! Random programs of ops, on which all stores agree; a program that fails prints the seed that it came from.
 
+use super::background::{ask, reopen, start_later, wait};
 use super::*;
+use crate::store::Wanted;
 
 /// Numbers that follow from a seed alone: splitmix64, <https://prng.di.unimi.it/splitmix64.c>.
 struct Draws(u64);
@@ -27,10 +29,10 @@ impl Draws {
             (_, 0) => STALE,
             (Some(run), 1) => Epoch(run.epoch.0 - 1),
             (Some(run), _) => run.epoch,
-            (None, _) => return start(id, self.below(3) as u64),
+            (None, _) => return self.start(id),
         };
         let path = self.one_of(&TREE);
-        match self.below(16) {
+        match self.below(20) {
             0 => start(id, self.below(3) as u64),
             1 | 2 => {
                 let drop = [path, self.one_of(&TREE)];
@@ -44,7 +46,20 @@ impl Draws {
             6 => release(id, epoch, self.one_of(&[None, Some("boom")])),
             7 => rewind(id, epoch, path),
             8 => reset(id, epoch),
+            9 => ask(id, self.one_of(&[Wanted::Cancel, Wanted::Pause]), self.one_of(&[None, Some("first")])),
+            10 => reopen(id),
+            11 => wait(id, epoch, self.one_of(&[10, 20])),
+            12 => finish(id, epoch, End::Asked(self.one_of(&[Wanted::Cancel, Wanted::Pause]))),
             _ => record(id, epoch, path, self.one_of(&["1", "2"])),
+        }
+    }
+}
+
+impl Draws {
+    fn start(&mut self, id: &str) -> Op {
+        match self.below(3) {
+            0 => start_later(id, self.one_of(&[None, Some(10), Some(20)]), Some(self.one_of(&IDS))),
+            nonce => start(id, nonce as u64),
         }
     }
 }

@@ -1,13 +1,16 @@
 //! The reads of the SQLite store, on a connection of their own, which never waits for a writer's sync.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::failure::{OpError, failed_read, unavailable};
 use super::load;
+use crate::clock::Timestamp;
 use crate::key::{Position, WorkflowId};
 use crate::owner::Owners;
-use crate::store::row::{read_run, read_step, run_columns, step_columns};
-use crate::store::{CorruptRow, Epoch, OwnerId, Ownership, RunRecord, StepReader, StepRecord, StoreError};
+use crate::store::row::{read_run, read_step, run_columns, step_columns, wanted_of};
+use crate::store::{
+    Candidate, CorruptRow, Epoch, OwnerId, Ownership, RunRecord, StepReader, StepRecord, StoreError, Wanted,
+};
 
 /// The part that reads. Each read is one statement, so it sees one state of the database.
 #[derive(Debug)]
@@ -28,6 +31,41 @@ const STEPS: &str = concat!(
     step_columns!(),
     " from steps where workflow_id = ?1 and position > ?2 order by position limit ?3"
 );
+
+const DUE: &str = "select id, name, wake_at from workflows where wake_at <= ?1 and (wake_at, id) > (?2, ?3) \
+                   order by wake_at, id limit ?4";
+
+const NEXT_DUE: &str = "select min(wake_at) from workflows where wake_at > ?1";
+
+/// One owner after another, each found in the index: there may be many runs of each.
+const NEXT_OWNER: &str = "select min(owner) from workflows where status = 'RUNNING' and owner > ?1";
+
+const INTERRUPTED: &str = "select id, name, wake_at from workflows where status = 'RUNNING' and owner is ?1 \
+                           and wake_at is null and id > ?2 order by id limit ?3";
+
+const WANTED: &str = "select id, wanted from workflows where wanted is not null and owner = ?1";
+
+impl SqliteReader {
+    fn candidates(
+        &self,
+        sql: &str,
+        params: &[&dyn ToSql],
+    ) -> Result<Vec<(Timestamp, Candidate)>, StoreError> {
+        let rows = || {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let row = |row: &rusqlite::Row<'_>| {
+                let (id, name, wake_at): (String, String, Option<i64>) =
+                    (row.get(0)?, row.get(1)?, row.get(2)?);
+                let wake_at = Timestamp::from_millis(wake_at.unwrap_or_default());
+                // An id that is none belongs to a row that cannot be read: whoever lists the runs is told.
+                Ok(WorkflowId::new(id).ok().map(|id| (wake_at, Candidate { id, name })))
+            };
+            statement.query_map(params, row)?.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()
+        };
+        let rows: Result<_, rusqlite::Error> = rows();
+        rows.map_err(|error| unavailable("look for runs to take up", &error))
+    }
+}
 
 impl StepReader for SqliteReader {
     fn run(&mut self, id: &WorkflowId) -> Result<Option<RunRecord>, StoreError> {
@@ -93,6 +131,76 @@ impl StepReader for SqliteReader {
         };
         let told = self.owners.told(&self.owner);
         told.iter().flat_map(|text| text.lines().filter_map(wait)).collect()
+    }
+
+    fn due(
+        &mut self,
+        until: Timestamp,
+        after: Option<&(Timestamp, WorkflowId)>,
+        limit: u32,
+    ) -> Result<Vec<(Timestamp, Candidate)>, StoreError> {
+        let (at, id) = after.map_or((i64::MIN, ""), |(at, id)| (at.as_millis(), id.as_str()));
+        self.candidates(DUE, params![until.as_millis(), at, id, limit])
+    }
+
+    fn next_due(&mut self, until: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let next = || {
+            let mut statement = self.connection.prepare_cached(NEXT_DUE)?;
+            statement.query_row([until.as_millis()], |row| row.get::<_, Option<i64>>(0))
+        };
+        let next = next().map_err(|error| unavailable("look for the next run that is due", &error))?;
+        Ok(next.map(Timestamp::from_millis))
+    }
+
+    fn owners(&mut self) -> Result<Vec<OwnerId>, StoreError> {
+        let mut owners: Vec<OwnerId> = Vec::new();
+        let next = |after: &str| {
+            self.connection
+                .prepare_cached(NEXT_OWNER)?
+                .query_row([after], |row| row.get::<_, Option<String>>(0))
+        };
+        loop {
+            let after = owners.last().map_or("", |owner| &owner.0);
+            match next(after).map_err(|error| unavailable("look for the owners of runs", &error))? {
+                Some(owner) => owners.push(OwnerId(owner.into())),
+                None => return Ok(owners),
+            }
+        }
+    }
+
+    fn interrupted(
+        &mut self,
+        owner: Option<&OwnerId>,
+        after: Option<&WorkflowId>,
+        limit: u32,
+    ) -> Result<Vec<Candidate>, StoreError> {
+        let (owner, after) = (owner.map(|owner| &*owner.0), after.map_or("", WorkflowId::as_str));
+        let runs = self.candidates(INTERRUPTED, params![owner, after, limit])?;
+        Ok(runs.into_iter().map(|(_, candidate)| candidate).collect())
+    }
+
+    fn wanted(&mut self, owner: &OwnerId) -> Result<Vec<(WorkflowId, Wanted)>, StoreError> {
+        let rows = || {
+            let mut statement = self.connection.prepare_cached(WANTED)?;
+            let rows = statement
+                .query_map([&*owner.0], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+            rows.collect::<Result<Vec<_>, _>>()
+        };
+        let rows = rows().map_err(|error| unavailable("look for what is wanted of runs", &error))?;
+        let wanted = |(id, word): (String, String)| WorkflowId::new(id).ok().zip(wanted_of(&word));
+        Ok(rows.into_iter().filter_map(wanted).collect())
+    }
+
+    fn version(&mut self) -> Result<u64, StoreError> {
+        let version = self.connection.pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0));
+        version
+            .map(i64::cast_unsigned)
+            .map_err(|error| unavailable("ask whether anything was committed", &error))
+    }
+
+    fn death_of(&self, owner: &OwnerId) -> Option<Box<dyn FnOnce() + Send>> {
+        let (owners, owner) = (self.owners.clone(), owner.clone());
+        Some(Box::new(move || owners.await_death(&owner)))
     }
 
     fn lives(&mut self, owner: &OwnerId) -> Result<bool, StoreError> {

@@ -1,0 +1,176 @@
+//! What an engine executes of its own accord: threads for its runs, and what is known of those that wait to be
+//! taken up. What is done with it is the business of `scheduler`.
+//! Knows no types of the user.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use crate::core::{Core, Settings};
+use crate::executor::Executor;
+use crate::held::Held;
+use crate::key::WorkflowId;
+use crate::pool::Pool;
+use crate::store::OwnerId;
+
+/// So many plain workflows are executed in the background at once, unless
+/// [`Builder::workers_max`](crate::Builder::workers_max) says otherwise.
+pub const WORKERS_MAX: usize = 64;
+
+/// The most runs that are being taken up at once: more of them stay in the store until some have settled.
+pub(crate) const TAKEN_MAX: usize = 1_000;
+
+/// The execution of one run, without its types. Dropped, it gives the run up.
+pub(crate) enum Job {
+    /// Blocks the thread that it is called on.
+    Called(Box<dyn FnOnce() + Send>),
+    /// Is polled.
+    Polled(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+/// A run to execute: on this engine, by its id alone or with the right to it and its input.
+pub(crate) struct Order {
+    pub(crate) core: Arc<Core>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) id: WorkflowId,
+    pub(crate) held: Option<(Held, String)>,
+}
+
+/// How a run is executed whose types nobody knows.
+#[derive(Clone, Copy)]
+pub struct Execution(pub(crate) fn(Order) -> Job);
+
+/// What one engine has in the background. Dropped, it takes no new work.
+pub(crate) struct Background {
+    pub(crate) workers: Pool,
+    executor: Executor,
+    pub(crate) watch: Arc<Watch>,
+}
+
+impl Default for Background {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            workers: Pool::new("durable-worker", WORKERS_MAX),
+            executor: Executor::new(Pool::new("durable-executor", threads)),
+            watch: Arc::default(),
+        }
+    }
+}
+
+impl Background {
+    /// Executes `job` some time. After [`Background::close`] it is dropped.
+    pub(crate) fn submit(&self, job: Job) {
+        match job {
+            Job::Called(called) => self.workers.submit(called),
+            Job::Polled(polled) => self.executor.spawn(polled),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.workers.is_closed()
+    }
+
+    /// Takes no new work, and gives up what has not begun.
+    pub(crate) fn close(&self) {
+        self.watch.stop();
+        self.workers.close();
+        self.executor.close_to_new();
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Execution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Execution")
+    }
+}
+
+/// What the thread that looks after waiting runs is told, and by whom it is woken.
+#[derive(Default)]
+pub(crate) struct Watch {
+    state: Mutex<WatchState>,
+    changed: Condvar,
+}
+
+/// The thread that looks after waiting runs.
+#[derive(Default, PartialEq)]
+pub(crate) enum Attendant {
+    /// Nobody has asked for it yet.
+    #[default]
+    None,
+    There,
+    /// It is to end, and does not come again.
+    Stopped,
+}
+
+#[derive(Default)]
+pub(crate) struct WatchState {
+    pub(crate) thread: Attendant,
+    nudged: bool,
+    /// Whether the runs of dead owners, and of nobody, are taken up.
+    pub(crate) recovers: bool,
+    /// Whether those of nobody are to be looked for.
+    pub(crate) asked_to_recover: bool,
+    /// The owners whose death is, or was, waited for, and those that have died since the last look.
+    pub(crate) watched: HashSet<OwnerId>,
+    pub(crate) died: Vec<OwnerId>,
+    /// The runs that are being taken up.
+    pub(crate) taken: HashSet<WorkflowId>,
+}
+
+impl Watch {
+    /// Something has changed in this process: looks at once.
+    pub(crate) fn nudge(&self) {
+        self.state().nudged = true;
+        self.changed.notify_all();
+    }
+
+    fn stop(&self) {
+        self.state().thread = Attendant::Stopped;
+        self.changed.notify_all();
+    }
+
+    /// The run is no longer being taken up; it may wait now, and be due soon.
+    pub(crate) fn settled(&self, id: &WorkflowId) {
+        {
+            let mut state = self.state();
+            state.taken.remove(id);
+            state.nudged = true;
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits for a reason to look, but not longer than `tick`: whether there was one. `None` once it is
+    /// stopped.
+    pub(crate) fn next(&self, tick: Duration) -> Option<bool> {
+        let idle = |state: &mut WatchState| !state.nudged && state.thread != Attendant::Stopped;
+        let waited = self.changed.wait_timeout_while(self.state(), tick, idle);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let nudged = std::mem::take(&mut state.nudged);
+        (state.thread != Attendant::Stopped).then_some(nudged)
+    }
+
+    /// Nudges, for an alarm.
+    pub(crate) fn waker(self: &Arc<Self>) -> Waker {
+        Waker::from(Arc::clone(self))
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, WatchState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Watch {
+    fn wake(self: Arc<Self>) {
+        self.nudge();
+    }
+}

@@ -1,0 +1,225 @@
+//! What is left in the hand after a run was started in the background, or found by its id: its state, its end,
+//! and what can be asked of it. Knows no rows but what they say.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::engine::Engine;
+use crate::error::{Error, RunError};
+use crate::invoke::{Begun, Outcome, Prepared, record};
+use crate::key::WorkflowId;
+use crate::memo::is_unwinding;
+use crate::outcome::Encoded;
+use crate::pool::while_blocked;
+use crate::registry::Workflow;
+use crate::run::{Ambient, Mode, Run};
+use crate::scheduler;
+use crate::scope::Scope;
+use crate::signal::{Given, block_on};
+use crate::store::{RunRecord, RunStatus, StepStatus};
+
+/// A run of the workflow `W`, whoever executes it. A clone is the same handle; dropped, it changes nothing.
+///
+/// Await it, or call [`Handle::wait`], for the value or the error that the workflow returns. Inside a run that
+/// takes a position, and what came of it is recorded there.
+pub struct Handle<W> {
+    engine: Engine,
+    id: WorkflowId,
+    workflow: PhantomData<fn() -> W>,
+}
+
+impl<W: Workflow> Handle<W> {
+    pub(crate) fn new(engine: Engine, id: WorkflowId) -> Self {
+        Self { engine, id, workflow: PhantomData }
+    }
+
+    /// The id of the run.
+    pub fn id(&self) -> &WorkflowId {
+        &self.id
+    }
+
+    /// The state that the run is in.
+    ///
+    /// # Errors
+    /// [`Error::UnknownRun`] if it was reset, and what the store says.
+    pub fn status(&self) -> Result<RunStatus, Error> {
+        let run = self.engine.run(self.id.as_str())?;
+        run.map(|run| run.status).ok_or_else(|| Error::UnknownRun { workflow: self.id.clone() })
+    }
+
+    /// Waits until the run has ended, by blocking this thread, and returns what the workflow returned.
+    ///
+    /// # Errors
+    /// [`RunError::Failed`] with the workflow's own error. [`RunError::Engine`] with [`Error::Cancelled`],
+    /// [`Error::Halted`] or [`Error::UnknownRun`], and with what the store says.
+    pub fn wait(&self) -> Outcome<W> {
+        let prepared = self.prepared();
+        let returned = match Ambient::current() {
+            Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
+                wait_inside(&prepared, &scope).unwrap_or_else(|fault| scope.run.unwind(fault))
+            }
+            ambient => {
+                let encoded = while_blocked(|| block_on(ended::<W>(&prepared, ambient.run(), Mode::Called)))?;
+                prepared.stored(encoded)?.returned
+            }
+        };
+        W::into_result(returned).map_err(RunError::Failed)
+    }
+
+    /// Asks the run to end: [`Engine::cancel`].
+    ///
+    /// # Errors
+    /// Those of [`Engine::cancel`].
+    pub fn cancel(&self) -> Result<(), Error> {
+        self.engine.cancel(self.id.as_str())
+    }
+
+    /// Has a run that failed or was halted tried again: [`Engine::retry`].
+    ///
+    /// # Errors
+    /// Those of [`Engine::retry`].
+    pub fn retry(&self) -> Result<(), Error> {
+        self.engine.retry(self.id.as_str())
+    }
+
+    fn prepared(&self) -> Prepared<W> {
+        Prepared::of(self.engine.clone(), self.id.clone())
+    }
+}
+
+fn wait_inside<W: Workflow>(prepared: &Prepared<W>, scope: &Arc<Scope>) -> Result<W::Returned, Error> {
+    match prepared.begin(scope)? {
+        Begun::Recorded(returned) => Ok(returned),
+        Begun::Fresh(call) => {
+            let encoded = while_blocked(|| block_on(ended::<W>(prepared, Some(&scope.run), Mode::Called)))?;
+            record(call, prepared.stored(encoded)?)
+        }
+    }
+}
+
+async fn wait_polled<W: Workflow>(prepared: Prepared<W>) -> Outcome<W> {
+    let returned = match Ambient::current() {
+        Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
+            let recorded = async {
+                let call = match prepared.begin(&scope)? {
+                    Begun::Recorded(returned) => return Ok(returned),
+                    Begun::Fresh(call) => call,
+                };
+                let encoded = ended::<W>(&prepared, Some(&scope.run), Mode::Polled).await?;
+                call.conclude(encoded.clone(), Mode::Polled).await?;
+                Ok(prepared.stored(encoded)?.returned)
+            };
+            scope.run.or_suspended(recorded).await
+        }
+        ambient => {
+            let encoded = ended::<W>(&prepared, ambient.run(), Mode::Polled).await?;
+            prepared.stored(encoded)?.returned
+        }
+    };
+    W::into_result(returned).map_err(RunError::Failed)
+}
+
+/// How the run ended, once it has.
+async fn ended<W: Workflow>(
+    prepared: &Prepared<W>,
+    parent: Option<&Arc<Run>>,
+    mode: Mode,
+) -> Result<Encoded, Error> {
+    let (engine, id) = (&prepared.engine, &prepared.id);
+    let core = &engine.core;
+    core.check_process()?;
+    let _waiting = core.wait(parent.map(|run| (&*run.core, &run.id)), id)?;
+    // It may end in another process.
+    scheduler::attend(engine);
+    loop {
+        // Before the look, so that no change after it is missed.
+        let watch = core.watch(id);
+        let sought = id.clone();
+        let run = core.read(mode, move |reader| reader.run(&sought)).await;
+        let run = run.map_err(|source| Error::store(id, source))?;
+        let run = run.ok_or_else(|| Error::UnknownRun { workflow: id.clone() })?;
+        if let Some(encoded) = end_of::<W>(run)? {
+            return Ok(encoded);
+        }
+        let changed = Given::new(Arc::clone(&watch.changed));
+        match parent {
+            Some(parent) => parent.unless_left(changed).await?,
+            None => changed.await,
+        }
+    }
+}
+
+/// How the run ended, if it has.
+fn end_of<W: Workflow>(run: RunRecord) -> Result<Option<Encoded>, Error> {
+    if run.name != W::SPEC.name {
+        let (workflow, recorded, found) = (run.id, run.name, W::SPEC.name);
+        return Err(Error::OtherWorkflow { workflow, recorded, found });
+    }
+    let (workflow, is_to_go_on) = (run.id, run.wake_at.is_some());
+    let encoded = |status, json: Option<String>| Some(Encoded { status, json: json.unwrap_or_default() });
+    match run.status {
+        RunStatus::Completed => Ok(encoded(StepStatus::Completed, run.output)),
+        RunStatus::Failed if !is_to_go_on => Ok(encoded(StepStatus::Failed, run.error)),
+        RunStatus::Halted if !is_to_go_on => {
+            Err(Error::Halted { workflow, fault: run.error.unwrap_or_default() })
+        }
+        RunStatus::Cancelled => Err(Error::Cancelled { workflow }),
+        _ => Ok(None),
+    }
+}
+
+impl<W> Clone for Handle<W> {
+    fn clone(&self) -> Self {
+        Self { engine: self.engine.clone(), id: self.id.clone(), workflow: PhantomData }
+    }
+}
+
+impl<W: Workflow> fmt::Debug for Handle<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("workflow", &W::SPEC.name)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<W: Workflow> IntoFuture for Handle<W> {
+    type Output = Outcome<W>;
+    type IntoFuture = HandleFuture<W>;
+
+    fn into_future(self) -> HandleFuture<W> {
+        HandleFuture { inner: Box::pin(wait_polled(self.prepared())) }
+    }
+}
+
+impl<W: Workflow> IntoFuture for &Handle<W> {
+    type Output = Outcome<W>;
+    type IntoFuture = HandleFuture<W>;
+
+    fn into_future(self) -> HandleFuture<W> {
+        self.clone().into_future()
+    }
+}
+
+/// The future of the end of a run. Dropped, it changes nothing about the run.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct HandleFuture<W: Workflow> {
+    inner: Pin<Box<dyn Future<Output = Outcome<W>> + Send>>,
+}
+
+impl<W: Workflow> Future for HandleFuture<W> {
+    type Output = Outcome<W>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.inner.as_mut().poll(cx)
+    }
+}
+
+impl<W: Workflow> fmt::Debug for HandleFuture<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandleFuture").field("workflow", &W::SPEC.name).finish_non_exhaustive()
+    }
+}

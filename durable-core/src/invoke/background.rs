@@ -1,0 +1,246 @@
+//! The way of a run into the background: its start is recorded, then it is handed over. Inside a run that is an
+//! operation, so the run that it starts is started once.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::{AsyncRunBuilder, Invocation, Prepared, RunBuilder};
+use crate::args::ArgsSink;
+use crate::background::{Execution, Job, Order};
+use crate::call::Call;
+use crate::engine::Engine;
+use crate::entry::{Admission, Intent};
+use crate::error::Error;
+use crate::handle::Handle;
+use crate::held::Held;
+use crate::key::WorkflowId;
+use crate::memo::is_unwinding;
+use crate::outcome::{Encoded, Json, encode_input};
+use crate::registry::{AsyncWorkflow, SyncWorkflow, Workflow};
+use crate::run::{Ambient, Mode, Run};
+use crate::scheduler;
+use crate::scope::Scope;
+use crate::signal::block_on;
+use crate::store::{Kind, StepStatus};
+use crate::trace;
+
+impl<W: SyncWorkflow> RunBuilder<W> {
+    /// Hands the run over to the background of the engine, once its start is as durable as the store makes it:
+    /// a run that dies with this process is taken up by [`Engine::recover`]. One that is there already is gone
+    /// on with if it was interrupted; one that has ended stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::InputMismatch`] if the id belongs to another workflow or to other arguments,
+    /// [`Error::ShutDown`] after [`Engine::shutdown`], and what the store says. Inside a run they end that run.
+    pub fn start(self) -> Result<Handle<W>, Error> {
+        self.call.start(None)
+    }
+
+    /// As [`RunBuilder::start`], but a new run begins only once `delay` has passed.
+    ///
+    /// # Errors
+    /// Those of [`RunBuilder::start`].
+    pub fn start_after(self, delay: Duration) -> Result<Handle<W>, Error> {
+        self.call.start(Some(delay))
+    }
+}
+
+impl<W: AsyncWorkflow> AsyncRunBuilder<W> {
+    /// Hands the run over to the background of the engine, once its start is as durable as the store makes it:
+    /// a run that dies with this process is taken up by [`Engine::recover`]. One that is there already is gone
+    /// on with if it was interrupted; one that has ended stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::InputMismatch`] if the id belongs to another workflow or to other arguments,
+    /// [`Error::ShutDown`] after [`Engine::shutdown`], and what the store says. Inside a run they end that run.
+    pub fn start(self) -> StartFuture<W> {
+        StartFuture { inner: Box::pin(start_async(self.call, None)) }
+    }
+
+    /// As [`AsyncRunBuilder::start`], but a new run begins only once `delay` has passed.
+    ///
+    /// # Errors
+    /// Those of [`AsyncRunBuilder::start`].
+    pub fn start_after(self, delay: Duration) -> StartFuture<W> {
+        StartFuture { inner: Box::pin(start_async(self.call, Some(delay))) }
+    }
+}
+
+/// The future of a start. It does nothing until it is polled.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct StartFuture<W: Workflow> {
+    inner: Pin<Box<dyn Future<Output = Result<Handle<W>, Error>> + Send>>,
+}
+
+impl<W: Workflow> Future for StartFuture<W> {
+    type Output = Result<Handle<W>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.inner.as_mut().poll(cx)
+    }
+}
+
+impl<W: Workflow> fmt::Debug for StartFuture<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StartFuture").field("workflow", &W::SPEC.name).finish_non_exhaustive()
+    }
+}
+
+impl<W: SyncWorkflow> Invocation<W> {
+    fn start(self, delay: Option<Duration>) -> Result<Handle<W>, Error> {
+        match Ambient::current() {
+            Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
+                let started =
+                    self.into_start(delay).and_then(|start| block_on(start.inside(&scope, Mode::Called)));
+                Ok(started.unwrap_or_else(|fault| scope.run.unwind(fault)))
+            }
+            ambient => block_on(self.into_start(delay)?.hand_over(ambient.run(), Mode::Called)),
+        }
+    }
+}
+
+async fn start_async<W: AsyncWorkflow>(
+    call: Invocation<W>,
+    delay: Option<Duration>,
+) -> Result<Handle<W>, Error> {
+    match Ambient::current() {
+        Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
+            let started = async { call.into_start(delay)?.inside(&scope, Mode::Polled).await };
+            Ok(scope.run.or_suspended(started).await)
+        }
+        ambient => call.into_start(delay)?.hand_over(ambient.run(), Mode::Polled).await,
+    }
+}
+
+impl<W: Workflow> Invocation<W> {
+    fn into_start(self, delay: Option<Duration>) -> Result<Prepared<W>, Error> {
+        let mut prepared = self.prepare()?;
+        let now = prepared.engine.settings.clock.now();
+        prepared.intent = Intent::Start(delay.filter(|delay| !delay.is_zero()).map(|delay| now.plus(delay)));
+        Ok(prepared)
+    }
+}
+
+impl<W: Workflow> Prepared<W> {
+    /// The run with this id, whatever its arguments.
+    pub(crate) fn of(engine: Engine, id: WorkflowId) -> Self {
+        Self { intent: Intent::Recover, id, input: None, engine, workflow: PhantomData }
+    }
+
+    async fn hand_over(self, parent: Option<&Arc<Run>>, mode: Mode) -> Result<Handle<W>, Error> {
+        let background = &self.engine.settings.background;
+        if background.is_closed() {
+            return Err(Error::ShutDown);
+        }
+        scheduler::attend(&self.engine);
+        match self.admit(parent, mode).await? {
+            Admission::Run(held, input) => {
+                let (core, settings) = (Arc::clone(&self.engine.core), Arc::clone(&self.engine.settings));
+                let order = Order { core, settings, id: self.id.clone(), held: Some((held, input)) };
+                background.submit((W::EXECUTION.0)(order));
+            }
+            // It may be due at once.
+            Admission::Left => background.watch.nudge(),
+            Admission::Wait(_) | Admission::Ended(..) => {}
+        }
+        Ok(Handle::new(self.engine, self.id))
+    }
+
+    /// The same as an operation of another run.
+    async fn inside(self, scope: &Arc<Scope>, mode: Mode) -> Result<Handle<W>, Error> {
+        let mut args = ArgsSink::new();
+        args.add(self.id.as_str());
+        args.add(&self.input.as_ref().map(|input| input.fingerprint));
+        let call = Call::begin(scope, Kind::Start, W::SPEC.name, W::SPEC.site, args.finish())?;
+        if let Some(at) = call.recorded()?.map(|step| step.timestamp) {
+            call.end(at);
+            return Ok(Handle::new(self.engine, self.id));
+        }
+        let handle = self.hand_over(Some(&scope.run), mode).await?;
+        let id = handle.id().as_str().to_owned();
+        let (json, _) =
+            encode_input(Json::<String>::NEW, &id, usize::MAX).map_err(|source| call.unstorable(source))?;
+        call.conclude(Encoded { status: StepStatus::Completed, json }, mode).await?;
+        Ok(handle)
+    }
+
+    /// The right to execute a run that nobody executes; `None` if it is not for this process to do so.
+    async fn claim(&self, mode: Mode) -> Result<Option<(Held, String)>, Error> {
+        match self.admit(None, mode).await? {
+            Admission::Run(held, input) => Ok(Some((held, input))),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// How a run of a plain function is executed in the background.
+pub const fn called<W: SyncWorkflow>() -> Execution {
+    Execution(execute_called::<W>)
+}
+
+/// How a run of an async function is executed in the background.
+pub const fn polled<W: AsyncWorkflow>() -> Execution {
+    Execution(execute_polled::<W>)
+}
+
+fn execute_called<W: SyncWorkflow>(order: Order) -> Job {
+    let Order { core, settings, id, held } = order;
+    let job = Settles(Prepared::<W>::of(Engine { core, settings }, id));
+    Job::Called(Box::new(move || {
+        let prepared = &job.0;
+        let held = held.map_or_else(|| block_on(prepared.claim(Mode::Called)), |held| Ok(Some(held)));
+        let executed = held.and_then(|held| match held {
+            Some((held, input)) => prepared.conduct(held, &input).map(drop),
+            None => Ok(()),
+        });
+        job.report(executed);
+    }))
+}
+
+fn execute_polled<W: AsyncWorkflow>(order: Order) -> Job {
+    let Order { core, settings, id, held } = order;
+    let job = Settles(Prepared::<W>::of(Engine { core, settings }, id));
+    Job::Polled(Box::pin(async move {
+        let prepared = &job.0;
+        let executed = async {
+            let held = match held {
+                Some(held) => Some(held),
+                None => prepared.claim(Mode::Polled).await?,
+            };
+            if let Some((held, input)) = held {
+                prepared.conduct_async(held, input).await?;
+            }
+            Ok(())
+        };
+        let executed = executed.await;
+        job.report(executed);
+    }))
+}
+
+/// A run that is being taken up, until this is dropped.
+struct Settles<W>(Prepared<W>);
+
+impl<W> Settles<W> {
+    /// What came of it is in the store; a fault is in its row only if it would come again.
+    fn report(&self, executed: Result<(), Error>) {
+        match executed {
+            Ok(())
+            | Err(
+                Error::Unloaded { .. } | Error::ShutDown | Error::Cancelled { .. } | Error::Paused { .. },
+            ) => {}
+            Err(fault) => {
+                trace::warn(Some(&self.0.id), &format!("the run stopped in the background: {fault}"));
+            }
+        }
+    }
+}
+
+impl<W> Drop for Settles<W> {
+    fn drop(&mut self) {
+        self.0.engine.settings.background.watch.settled(&self.0.id);
+    }
+}

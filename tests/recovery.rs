@@ -1,0 +1,167 @@
+//! Runs that outlive their process: another one that looks after them goes on with them, and nobody calls. Each
+//! test is also the program of its child processes, which it starts with a role.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+#[path = "support/actors.rs"]
+mod actors;
+
+use std::thread;
+use std::time::Duration;
+
+use actors::{Actor, Place, hear, role, say};
+use durable::{Engine, Error, RunError, RunStatus, step, workflow};
+
+/// Makes the second step say that it runs, and wait to be told to go on.
+struct Holds;
+
+#[step]
+fn effect(name: &str) -> u32 {
+    durable::resource::<Place>().note(name);
+    1
+}
+
+#[step]
+fn held_effect(name: &str) -> u32 {
+    durable::resource::<Place>().note(name);
+    if durable::try_resource::<Holds>().is_ok() {
+        say("in the step");
+        hear();
+    }
+    2
+}
+
+#[workflow]
+fn order(id: String) -> u32 {
+    effect(&format!("first of {id}")) + held_effect(&format!("second of {id}"))
+}
+
+#[workflow]
+fn sleeper(id: String) -> u32 {
+    let first = effect(&format!("before {id} sleeps"));
+    durable::sleep(Duration::from_millis(1_500));
+    first + effect(&format!("after {id} has slept"))
+}
+
+fn engine(place: &Place, holds: bool) -> Engine {
+    let builder = Engine::builder().with(place.clone());
+    let builder = if holds { builder.with(Holds) } else { builder };
+    builder.open(place.database()).unwrap()
+}
+
+/// Starts a run of `order` that halts inside its second step, says so, and waits for its end.
+fn hold(place: &Place) {
+    let engine = engine(place, true);
+    let handle = order::durable("a", "a".to_owned()).on(&engine).start().unwrap();
+    match handle.wait() {
+        Ok(value) => say(&format!("got {value}")),
+        Err(RunError::Engine(error)) => say(&format!("stopped: {error}")),
+    }
+}
+
+#[test]
+fn a_run_whose_process_is_killed_is_gone_on_with_by_one_that_recovers() {
+    if let Some((_, place)) = role() {
+        return hold(&place);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place(folder.path().to_owned());
+    let mut holder =
+        Actor::start("a_run_whose_process_is_killed_is_gone_on_with_by_one_that_recovers", "hold", &place.0);
+    holder.wait_for("in the step");
+    let other = engine(&place, false);
+    other.recover().unwrap();
+    let handle = other.handle::<order>("a").unwrap().unwrap();
+    thread::scope(|scope| {
+        let result = scope.spawn(|| handle.wait().unwrap());
+        holder.stop();
+        assert_eq!(place.effects().len(), 2, "its owner is stopped, not dead");
+        holder.kill();
+        assert_eq!(result.join().unwrap(), 3);
+    });
+    assert_eq!(place.effects(), ["first of a", "second of a", "second of a"]);
+    assert_eq!(other.run("a").unwrap().unwrap().recoveries, 1);
+}
+
+/// DBOS runs the step twice here: a second process starts, and recovers, while a step of a run is under way.
+#[test]
+fn a_process_that_recovers_while_a_step_runs_does_not_run_it_again() {
+    if let Some((_, place)) = role() {
+        return hold(&place);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place(folder.path().to_owned());
+    let mut holder =
+        Actor::start("a_process_that_recovers_while_a_step_runs_does_not_run_it_again", "hold", &place.0);
+    holder.wait_for("in the step");
+    let other = engine(&place, false);
+    other.recover().unwrap();
+    let handle = order::durable("a", "a".to_owned()).on(&other).start().unwrap();
+    // It has looked at the runs by then: one of its own has come to its end.
+    assert_eq!(order::durable("b", "b".to_owned()).on(&other).start().unwrap().wait().unwrap(), 3);
+    holder.tell();
+    holder.wait_for("got 3");
+    assert_eq!(handle.wait().unwrap(), 3);
+    let of_a: Vec<_> = place.effects().into_iter().filter(|effect| effect.ends_with("of a")).collect();
+    assert_eq!(of_a, ["first of a", "second of a"]);
+}
+
+#[test]
+fn a_run_that_sleeps_when_its_process_ends_is_woken_by_another() {
+    if let Some((_, place)) = role() {
+        let engine = engine(&place, false);
+        sleeper::durable("a", "a".to_owned()).on(&engine).start().unwrap();
+        while engine.run("a").unwrap().unwrap().wake_at.is_none() {
+            thread::yield_now();
+        }
+        return say("it sleeps");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place(folder.path().to_owned());
+    let mut starter =
+        Actor::start("a_run_that_sleeps_when_its_process_ends_is_woken_by_another", "start", &place.0);
+    starter.wait_for("it sleeps");
+    starter.kill();
+    let other = engine(&place, false);
+    other.recover().unwrap();
+    assert_eq!(other.handle::<sleeper>("a").unwrap().unwrap().wait().unwrap(), 2);
+    assert_eq!(place.effects(), ["before a sleeps", "after a has slept"]);
+}
+
+#[test]
+fn a_run_is_cancelled_from_another_process() {
+    if let Some((_, place)) = role() {
+        return hold(&place);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place(folder.path().to_owned());
+    let mut holder = Actor::start("a_run_is_cancelled_from_another_process", "hold", &place.0);
+    holder.wait_for("in the step");
+    let other = engine(&place, false);
+    other.cancel("a").unwrap();
+    assert_eq!(other.run("a").unwrap().unwrap().status, RunStatus::Running, "it is asked");
+    holder.tell();
+    holder.wait_for("stopped: workflow \"a\" was cancelled; `resume` opens it again");
+    let handle = other.handle::<order>("a").unwrap().unwrap();
+    assert!(matches!(handle.wait(), Err(RunError::Engine(Error::Cancelled { .. }))));
+    assert_eq!(other.steps("a").unwrap().len(), 1, "what the step returned is not recorded");
+}
+
+#[test]
+fn what_was_asked_of_a_process_that_died_is_done_by_whoever_comes_next() {
+    if let Some((_, place)) = role() {
+        return hold(&place);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place(folder.path().to_owned());
+    let mut holder =
+        Actor::start("what_was_asked_of_a_process_that_died_is_done_by_whoever_comes_next", "hold", &place.0);
+    holder.wait_for("in the step");
+    let other = engine(&place, false);
+    other.recover().unwrap();
+    other.cancel("a").unwrap();
+    holder.kill();
+    let handle = other.handle::<order>("a").unwrap().unwrap();
+    assert!(matches!(handle.wait(), Err(RunError::Engine(Error::Cancelled { .. }))));
+    assert_eq!(place.effects(), ["first of a", "second of a"]);
+}

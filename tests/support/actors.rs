@@ -1,0 +1,114 @@
+//! Tests with processes: each is also the program of its child processes, which it starts with a role, and
+//! which meet at a place: a database, and a log of effects.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic, in its helpers too")]
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+
+const ROLE: &str = "DURABLE_TEST_ROLE";
+const FOLDER: &str = "DURABLE_TEST_FOLDER";
+
+/// Where the processes of a test meet: the database, and a log of what the bodies of steps did.
+#[derive(Clone)]
+pub(crate) struct Place(pub(crate) PathBuf);
+
+impl Place {
+    pub(crate) fn database(&self) -> PathBuf {
+        self.0.join("runs.db")
+    }
+
+    /// One write of one line, which the system keeps whole.
+    pub(crate) fn note(&self, effect: &str) {
+        let mut log = OpenOptions::new().append(true).create(true).open(self.0.join("effects")).unwrap();
+        log.write_all(format!("{effect}\n").as_bytes()).unwrap();
+    }
+
+    pub(crate) fn effects(&self) -> Vec<String> {
+        fs::read_to_string(self.0.join("effects")).unwrap().lines().map(Into::into).collect()
+    }
+}
+
+/// The role that this process was started with, and its place.
+pub(crate) fn role() -> Option<(String, Place)> {
+    let folder = std::env::var_os(FOLDER)?;
+    Some((std::env::var(ROLE).unwrap(), Place(folder.into())))
+}
+
+/// Says `line` to the test that started this process.
+pub(crate) fn say(line: &str) {
+    // With a line break before it, since the test harness has not ended its own line.
+    std::io::stdout().write_all(format!("\n{line}\n").as_bytes()).unwrap();
+}
+
+/// Waits for the next line from the test that started this process.
+pub(crate) fn hear() {
+    std::io::stdin().lines().next().unwrap().unwrap();
+}
+
+/// A process in a role; killed at the end of the test, however it ends.
+pub(crate) struct Actor {
+    child: Child,
+    says: BufReader<ChildStdout>,
+}
+
+impl Actor {
+    pub(crate) fn start(test: &str, role: &str, folder: &Path) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", test, "--nocapture"]).env(ROLE, role).env(FOLDER, folder);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let says = BufReader::new(child.stdout.take().unwrap());
+        Self { child, says }
+    }
+
+    /// Blocks until the process says `line`.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, line: &str) {
+        let mut heard = Vec::new();
+        while heard.last().is_none_or(|last| last != line) {
+            match self.says.by_ref().lines().next() {
+                Some(said) => heard.push(said.unwrap()),
+                None => panic!("the process ended without saying {line:?}: {heard:#?}"),
+            }
+        }
+    }
+
+    /// The line with which its run ended.
+    pub(crate) fn last_words(&mut self) -> String {
+        self.says.by_ref().lines().map(Result::unwrap).find(|line| line.contains(" ended: ")).unwrap()
+    }
+
+    pub(crate) fn tell(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// Sends SIGSTOP, and waits until the system has stopped the process.
+    pub(crate) fn stop(&self) {
+        self.signal("-STOP");
+        let stat = format!("/proc/{}/stat", self.child.id());
+        while cfg!(target_os = "linux") && !fs::read_to_string(&stat).unwrap().contains(") T ") {
+            thread::yield_now();
+        }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
