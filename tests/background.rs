@@ -310,3 +310,44 @@ fn a_run_whose_body_panics_is_taken_up_again_and_halted_in_the_end() {
     assert_eq!(handle.wait().unwrap(), 7);
     assert_eq!(log.lines(), ["a"]);
 }
+
+#[test]
+fn a_run_that_cannot_be_read_holds_up_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let (log, clock) = (Log::default(), HeldClock::default());
+    let engine = builder(&log, &Switches::default()).clock(clock.clone()).open(&path).unwrap();
+    let later = Duration::from_mins(1);
+    for id in ["damaged", "whole"] {
+        plain::durable(id, id.to_owned()).on(&engine).start_after(later).unwrap();
+    }
+    let rows = rusqlite::Connection::open(&path).unwrap();
+    rows.execute("update workflows set checksum = 1 where id = 'damaged'", []).unwrap();
+    clock.advance(later);
+    assert_eq!(engine.handle::<plain>("whole").unwrap().unwrap().wait().unwrap(), 7);
+    assert!(engine.run("damaged").is_err());
+    rows.execute("update workflows set checksum = null where id = 'damaged'", []).unwrap();
+    // It was tried once, or is tried now; else it is tried again after a while.
+    clock.advance(later);
+    assert_eq!(engine.handle::<plain>("damaged").unwrap().unwrap().wait().unwrap(), 7);
+    assert_eq!(log.lines(), ["whole", "damaged"]);
+}
+
+/// An engine that somebody only asks about runs may lack what they need.
+#[test]
+fn an_engine_that_only_waits_for_a_run_does_not_take_it_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let (log, clock) = (Log::default(), HeldClock::default());
+    let engine = builder(&log, &Switches::default()).clock(clock.clone()).open(&path).unwrap();
+    let asks = Engine::builder().clock(clock.clone()).open(&path).unwrap();
+    let later = Duration::from_mins(1);
+    plain::durable("a", "a".to_owned()).on(&engine).start_after(later).unwrap();
+    let handle = asks.handle::<plain>("a").unwrap().unwrap();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| handle.wait().unwrap());
+        clock.advance(later);
+        assert_eq!(waits.join().unwrap(), 7);
+    });
+    assert_eq!(log.lines(), ["a"]);
+}

@@ -112,19 +112,31 @@ pub(crate) enum Attendant {
     Stopped,
 }
 
+/// What it looks after; each includes what stands before it.
+#[derive(Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Duty {
+    /// Those are told who wait for the end of a run.
+    #[default]
+    Tell,
+    /// Runs that are due are taken up.
+    TakeUp,
+    /// So are the runs of dead owners, and of nobody.
+    Recover,
+}
+
 #[derive(Default)]
 pub(crate) struct WatchState {
     pub(crate) thread: Attendant,
     nudged: bool,
-    /// Whether the runs of dead owners, and of nobody, are taken up.
-    pub(crate) recovers: bool,
+    pub(crate) duty: Duty,
     /// Whether those of nobody are to be looked for.
     pub(crate) asked_to_recover: bool,
     /// The owners whose death is, or was, waited for, and those that have died since the last look.
     pub(crate) watched: HashSet<OwnerId>,
     pub(crate) died: Vec<OwnerId>,
-    /// The runs that are being taken up.
+    /// The runs that are being taken up, and those that could not be.
     pub(crate) taken: HashSet<WorkflowId>,
+    pub(crate) missed: Vec<WorkflowId>,
 }
 
 impl Watch {
@@ -139,11 +151,13 @@ impl Watch {
         self.changed.notify_all();
     }
 
-    /// The run is no longer being taken up; it may wait now, and be due soon.
-    pub(crate) fn settled(&self, id: &WorkflowId) {
+    /// The run is no longer being taken up: it was executed, and may wait now and be due soon, or it could not
+    /// be had.
+    pub(crate) fn settled(&self, id: &WorkflowId, missed: bool) {
         {
             let mut state = self.state();
             state.taken.remove(id);
+            state.missed.extend(missed.then(|| id.clone()));
             state.nudged = true;
         }
         self.changed.notify_all();

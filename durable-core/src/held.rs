@@ -100,6 +100,9 @@ impl Held {
     pub(crate) async fn finish(mut self, end: End) -> Result<(), Error> {
         self.report_unreached();
         let ended = self.end(end).await;
+        if ended.is_err() && self.run.in_background {
+            self.retry_after(RETRY_AFTER);
+        }
         self.release().await;
         ended
     }

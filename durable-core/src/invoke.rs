@@ -24,7 +24,7 @@ use crate::entry::{Admission, Encoding, Intent, Request};
 use crate::error::{Error, RunError};
 use crate::held::Held;
 use crate::key::WorkflowId;
-use crate::memo::{WorkflowSpec, is_unwinding};
+use crate::memo::{WorkflowSpec, is_unwinding, message};
 use crate::outcome::{Codec, Encoded, Undecodable, Unstorable, decode_input, encode_input};
 use crate::pool::while_blocked;
 use crate::registry::{AsyncWorkflow, SyncWorkflow, Workflow};
@@ -222,14 +222,14 @@ impl<W: SyncWorkflow> Prepared<W> {
 
     /// Calls the function, and records how the run ended.
     fn conduct(&self, held: Held, input: &str) -> Result<(Encoded, Option<W::Returned>), Error> {
-        let (closing, returned) = match self.decode(input) {
+        let (closing, returned) = match self.decode_caught(input) {
             Ok(input) => {
                 let _entering = Ambient::Entering(Arc::clone(&held.run)).enter();
                 let span = trace::run_span(W::SPEC.name, &self.id);
                 let called = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| W::call(input))));
                 settled::<W>(&held.run, called)
             }
-            Err(fault) => (Closing::Fault(fault), None),
+            Err(closing) => (closing, None),
         };
         Ok((block_on(close(held, closing))?, returned))
     }
@@ -287,13 +287,13 @@ impl<W: AsyncWorkflow> Prepared<W> {
     async fn conduct_async(&self, held: Held, input: String) -> Result<Encoded, Error> {
         // Held is declared before the body, so a dropped future drops the body first and then gives the run up.
         let held = held;
-        let body = match self.decode(&input) {
+        let body = match self.decode_caught(&input) {
             Ok(input) => Ok(Root::new(&held.run, trace::run_span(W::SPEC.name, &self.id), W::call(input))),
-            Err(fault) => Err(fault),
+            Err(closing) => Err(closing),
         };
         let closing = match body {
             Ok(body) => body.close::<W>().await,
-            Err(fault) => Closing::Fault(fault),
+            Err(closing) => closing,
         };
         close(held, closing).await
     }
@@ -315,6 +315,14 @@ impl<W: Workflow> Prepared<W> {
     /// The stored input is what runs, also the first time.
     fn decode(&self, input: &str) -> Result<W::Input, Error> {
         decode_input(W::input(), input).map(|(input, _)| input).map_err(|source| self.undecodable(source))
+    }
+
+    /// The same; the user's `Deserialize` is part of the workflow, and can panic.
+    fn decode_caught(&self, input: &str) -> Result<W::Input, Closing> {
+        match catch_unwind(AssertUnwindSafe(|| self.decode(input))) {
+            Ok(decoded) => decoded.map_err(Closing::Fault),
+            Err(panic) => Err(Closing::Panicked(message(&*panic))),
+        }
     }
 
     /// The outcome of a run that has ended.

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use self::look::Look;
-use crate::background::{Attendant, Watch};
+use crate::background::{Attendant, Duty, Watch};
 use crate::core::{Core, Settings};
 use crate::engine::Engine;
 use crate::trace;
@@ -20,8 +20,13 @@ use crate::trace;
 /// So often it is asked whether another process has committed anything: some microseconds of work each time.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Looks after the runs of `engine` that wait, from now on, and tells those who wait for the end of a run what
-/// other processes do.
+/// Looks after the runs of `engine` that wait, from now on.
+pub(crate) fn take_up(engine: &Engine) {
+    raise(engine, Duty::TakeUp);
+    attend(engine);
+}
+
+/// Tells those who wait for the end of a run what other processes do, from now on.
 pub(crate) fn attend(engine: &Engine) {
     let watch = &engine.settings.background.watch;
     let mut state = watch.state();
@@ -39,15 +44,18 @@ pub(crate) fn attend(engine: &Engine) {
     }
 }
 
-/// The same, and after all those that nobody executes.
+/// Looks after the runs that wait, and after all those that nobody executes.
 pub(crate) fn recover(engine: &Engine) {
+    raise(engine, Duty::Recover);
     let watch = &engine.settings.background.watch;
-    {
-        let mut state = watch.state();
-        (state.recovers, state.asked_to_recover) = (true, true);
-    }
+    watch.state().asked_to_recover = true;
     attend(engine);
     watch.nudge();
+}
+
+fn raise(engine: &Engine, duty: Duty) {
+    let mut state = engine.settings.background.watch.state();
+    state.duty = state.duty.max(duty);
 }
 
 fn work(watch: &Arc<Watch>, core: &Weak<Core>, settings: &Weak<Settings>) {

@@ -136,7 +136,7 @@ impl<W: Workflow> Prepared<W> {
         if background.is_closed() {
             return Err(Error::ShutDown);
         }
-        scheduler::attend(&self.engine);
+        scheduler::take_up(&self.engine);
         match self.admit(parent, mode).await? {
             Admission::Run(held, input) => {
                 let (core, settings) = (Arc::clone(&self.engine.core), Arc::clone(&self.engine.settings));
@@ -189,42 +189,51 @@ pub const fn polled<W: AsyncWorkflow>() -> Execution {
 
 fn execute_called<W: SyncWorkflow>(order: Order) -> Job {
     let Order { core, settings, id, held } = order;
-    let job = Settles(Prepared::<W>::of(Engine { core, settings }, id));
+    let mut job = Settles { prepared: Prepared::<W>::of(Engine { core, settings }, id), missed: false };
     Job::Called(Box::new(move || {
-        let prepared = &job.0;
-        let held = held.map_or_else(|| block_on(prepared.claim(Mode::Called)), |held| Ok(Some(held)));
-        let executed = held.and_then(|held| match held {
-            Some((held, input)) => prepared.conduct(held, &input).map(drop),
-            None => Ok(()),
-        });
-        job.report(executed);
+        let held = match held {
+            Some(held) => Some(held),
+            None => job.claimed(block_on(job.prepared.claim(Mode::Called))),
+        };
+        if let Some((held, input)) = held {
+            job.report(job.prepared.conduct(held, &input).map(drop));
+        }
     }))
 }
 
 fn execute_polled<W: AsyncWorkflow>(order: Order) -> Job {
     let Order { core, settings, id, held } = order;
-    let job = Settles(Prepared::<W>::of(Engine { core, settings }, id));
+    let mut job = Settles { prepared: Prepared::<W>::of(Engine { core, settings }, id), missed: false };
     Job::Polled(Box::pin(async move {
-        let prepared = &job.0;
-        let executed = async {
-            let held = match held {
-                Some(held) => Some(held),
-                None => prepared.claim(Mode::Polled).await?,
-            };
-            if let Some((held, input)) = held {
-                prepared.conduct_async(held, input).await?;
-            }
-            Ok(())
+        let held = if held.is_some() {
+            held
+        } else {
+            let claimed = job.prepared.claim(Mode::Polled).await;
+            job.claimed(claimed)
         };
-        let executed = executed.await;
-        job.report(executed);
+        if let Some((held, input)) = held {
+            let executed = job.prepared.conduct_async(held, input).await;
+            job.report(executed.map(drop));
+        }
     }))
 }
 
 /// A run that is being taken up, until this is dropped.
-struct Settles<W>(Prepared<W>);
+struct Settles<W> {
+    prepared: Prepared<W>,
+    /// Whether it could not be claimed, and stays as it is.
+    missed: bool,
+}
 
 impl<W> Settles<W> {
+    fn claimed(&mut self, claimed: Result<Option<(Held, String)>, Error>) -> Option<(Held, String)> {
+        claimed.unwrap_or_else(|fault| {
+            self.missed = true;
+            self.warn(&fault);
+            None
+        })
+    }
+
     /// What came of it is in the store; a fault is in its row only if it would come again.
     fn report(&self, executed: Result<(), Error>) {
         match executed {
@@ -232,15 +241,19 @@ impl<W> Settles<W> {
             | Err(
                 Error::Unloaded { .. } | Error::ShutDown | Error::Cancelled { .. } | Error::Paused { .. },
             ) => {}
-            Err(fault) => {
-                trace::warn(Some(&self.0.id), &format!("the run stopped in the background: {fault}"));
-            }
+            Err(fault) => self.warn(&fault),
         }
+    }
+
+    fn warn(&self, fault: &Error) {
+        let message = format!("the run stopped in the background: {fault}");
+        trace::warn(Some(&self.prepared.id), &message);
     }
 }
 
 impl<W> Drop for Settles<W> {
     fn drop(&mut self) {
-        self.0.engine.settings.background.watch.settled(&self.0.id);
+        let Self { prepared, missed } = self;
+        prepared.engine.settings.background.watch.settled(&prepared.id, *missed);
     }
 }

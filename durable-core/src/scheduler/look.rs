@@ -1,12 +1,12 @@
 //! One look at the store, and what it remembers until the next: which runs can be taken up now, and when to
 //! look again. Whoever loses the race for a run finds out when it claims it.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::background::{Order, TAKEN_MAX, Watch, WatchState};
+use crate::background::{Duty, Order, TAKEN_MAX, Watch, WatchState};
 use crate::clock::{Alarm, Timestamp, next_pause};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -21,6 +21,11 @@ const PAGE: u32 = 256;
 const AGAIN_MIN: Duration = Duration::from_millis(200);
 const AGAIN_TIMES_MAX: u32 = 12;
 
+/// How long to wait after so many failures.
+fn pause_after(times: u32) -> Duration {
+    AGAIN_MIN.saturating_mul(2_u32.saturating_pow(times))
+}
+
 #[derive(Default)]
 pub(super) struct Look {
     /// What the store was like at the last look.
@@ -31,8 +36,11 @@ pub(super) struct Look {
     left_over: bool,
     /// The dead whose runs are to be taken up.
     dead: VecDeque<Dead>,
-    /// The workflows that were missed, each told once.
-    missed: HashSet<String>,
+    /// The runs that could not be had: how often, and from when on the clock that never goes back they are
+    /// tried again.
+    deferred: HashMap<WorkflowId, (u32, Duration)>,
+    /// The workflows that no code is known for, each told once.
+    unknown: HashSet<String>,
 }
 
 /// A dead owner, or nobody, and how far its runs have been taken up.
@@ -62,12 +70,16 @@ impl Look {
             heed(engine)?;
             engine.core.tell_all_watchers();
         }
-        let recovers = {
+        let duty = {
             let mut state = watch.state();
             self.note_the_dead(&mut state, engine);
-            state.recovers
+            self.note_the_missed(&mut state, engine);
+            state.duty
         };
-        if recovers && changed {
+        if duty < Duty::TakeUp {
+            return Ok(());
+        }
+        if duty == Duty::Recover && changed {
             watch_owners(watch, engine)?;
         }
         self.take_up_of_the_dead(watch, engine)?;
@@ -85,6 +97,17 @@ impl Look {
         let from = engine.settings.clock.elapsed();
         let begin = |owner| Dead { owner, after: None, found: false, passes: 0, from };
         self.dead.extend(nobody.into_iter().chain(dead).map(begin));
+    }
+
+    /// A run that could not be had is left alone for a while, and longer each time.
+    fn note_the_missed(&mut self, state: &mut WatchState, engine: &Engine) {
+        let now = engine.settings.clock.elapsed();
+        self.deferred.retain(|_, (times, from)| now < from.saturating_add(pause_after(*times)));
+        for id in std::mem::take(&mut state.missed) {
+            let (times, from) = self.deferred.entry(id).or_default();
+            *from = now.saturating_add(pause_after(*times));
+            *times = times.saturating_add(1).min(AGAIN_TIMES_MAX);
+        }
     }
 
     /// Goes once through the runs of each dead owner, and again later if there were any: who takes one up can
@@ -128,11 +151,7 @@ impl Look {
         }
         let again = std::mem::take(&mut dead.found) && dead.passes < AGAIN_TIMES_MAX;
         dead.after = None;
-        dead.from = engine
-            .settings
-            .clock
-            .elapsed()
-            .saturating_add(AGAIN_MIN.saturating_mul(2_u32.saturating_pow(dead.passes)));
+        dead.from = engine.settings.clock.elapsed().saturating_add(pause_after(dead.passes));
         dead.passes += 1;
         Ok(again)
     }
@@ -169,10 +188,16 @@ impl Look {
 
     fn take_up(&mut self, run: Candidate, watch: &Arc<Watch>, engine: &Engine) -> Taken {
         let Some(execution) = engine.settings.workflows.get(run.name.as_str()) else {
-            self.tell_missed(&run);
+            self.tell_unknown(&run);
             return Taken::Not;
         };
         if engine.core.is_reserved(&run.id) {
+            return Taken::Not;
+        }
+        let now = engine.settings.clock.elapsed();
+        if self.deferred.get(&run.id).is_some_and(|(_, from)| now < *from) {
+            // With the next tick it is looked at again.
+            self.left_over = true;
             return Taken::Not;
         }
         {
@@ -190,8 +215,8 @@ impl Look {
         Taken::Up
     }
 
-    fn tell_missed(&mut self, run: &Candidate) {
-        if self.missed.insert(run.name.clone()) {
+    fn tell_unknown(&mut self, run: &Candidate) {
+        if self.unknown.insert(run.name.clone()) {
             let message = format!(
                 "no workflow of this program is named {:?}, so its run is left alone: link the crate that has it \
                  (`use the_crate as _;`), or name it with `Engine::builder().register`",
