@@ -27,6 +27,11 @@ impl Place {
         log.write_all(format!("{effect}\n").as_bytes()).unwrap();
     }
 
+    /// How many effects were noted.
+    pub(crate) fn lines(&self) -> usize {
+        self.effects().len()
+    }
+
     pub(crate) fn effects(&self) -> Vec<String> {
         fs::read_to_string(self.0.join("effects")).unwrap().lines().map(Into::into).collect()
     }
@@ -111,4 +116,9 @@ impl Drop for Actor {
         _ = self.child.kill();
         _ = self.child.wait();
     }
+}
+
+/// Runs `future` to its end on this thread.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    durable::__private::doc::block_on(future)
 }

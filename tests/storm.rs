@@ -1,0 +1,181 @@
+//! A storm over processes that share one file and look after its runs: they are killed, stopped and started
+//! again, and in the end each run has come to its result, and nothing that was acknowledged ran again. The test
+//! is also the program of its child processes, which it starts with a role.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+#[path = "support/actors.rs"]
+mod actors;
+
+use std::collections::{HashMap, HashSet};
+use std::thread;
+use std::time::Duration;
+
+use actors::{Actor, Place, role, say};
+use durable::{Engine, RunStatus, step, workflow};
+
+const PROCESSES: usize = 4;
+const RUNS: usize = 60;
+const BLOWS: usize = 40;
+
+/// So many effects are waited for between two blows.
+const EFFECTS_PER_BLOW: usize = 12;
+
+/// A stopped process may stand in the others' way, so it goes on after so many looks at the latest.
+const LOOKS_MAX: usize = 20_000;
+
+fn note(what: &str, name: &str) {
+    durable::resource::<Place>().note(&format!("{what}|{name}|{}", std::process::id()));
+}
+
+#[step]
+fn work(name: &str) -> usize {
+    note("enter", name);
+    thread::yield_now();
+    note("leave", name);
+    name.len()
+}
+
+#[step]
+async fn work_polled(name: &str) -> usize {
+    note("enter", name);
+    thread::yield_now();
+    note("leave", name);
+    name.len()
+}
+
+/// Calls a step, and notes that it was acknowledged.
+fn acknowledged(name: &str) -> usize {
+    let made = work(name);
+    note("ack", name);
+    made
+}
+
+#[workflow]
+fn sequence(id: String) -> usize {
+    (0..5).map(|n| acknowledged(&format!("{id}/{n}"))).sum()
+}
+
+#[workflow]
+fn sleeps(id: String) -> usize {
+    let first = acknowledged(&format!("{id}/0"));
+    durable::sleep(Duration::from_millis(1_100)); // long enough to be unloaded
+    first + acknowledged(&format!("{id}/1"))
+}
+
+#[workflow]
+async fn polled(id: String) -> usize {
+    let (left, right) = (format!("{id}/0"), format!("{id}/1"));
+    let (left, right) = durable::join!(work_polled(&left), work_polled(&right));
+    note("ack", &format!("{id}/0"));
+    note("ack", &format!("{id}/1"));
+    left + right
+}
+
+#[workflow]
+fn family(id: String) -> usize {
+    let children: Vec<_> = (0..3)
+        .map(|n| sequence::start(format!("{id}-child{n}"), format!("{id}-child{n}")).unwrap())
+        .collect();
+    children.iter().map(|child| child.wait().unwrap()).sum()
+}
+
+fn id(n: usize) -> String {
+    format!("{}{n}", ["sequence", "sleeps", "polled", "family"][n % 4])
+}
+
+fn start(engine: &Engine, n: usize) {
+    let id = id(n);
+    match n % 4 {
+        0 => drop(sequence::durable(&id, id.clone()).on(engine).start().unwrap()),
+        1 => drop(sleeps::durable(&id, id.clone()).on(engine).start().unwrap()),
+        2 => drop(actors::block_on(polled::durable(&id, id.clone()).on(engine).start()).unwrap()),
+        _ => drop(family::durable(&id, id.clone()).on(engine).start().unwrap()),
+    }
+}
+
+fn wait(engine: &Engine, n: usize) -> usize {
+    let id = id(n);
+    match n % 4 {
+        0 => engine.handle::<sequence>(&id).unwrap().unwrap().wait().unwrap(),
+        1 => engine.handle::<sleeps>(&id).unwrap().unwrap().wait().unwrap(),
+        2 => engine.handle::<polled>(&id).unwrap().unwrap().wait().unwrap(),
+        _ => engine.handle::<family>(&id).unwrap().unwrap().wait().unwrap(),
+    }
+}
+
+fn serve(place: &Place) {
+    let engine = Engine::builder().with(place.clone()).recover(true).open(place.database()).unwrap();
+    (0..RUNS).for_each(|n| start(&engine, n));
+    (0..RUNS).for_each(|n| _ = wait(&engine, n));
+    say("all have ended");
+}
+
+/// Waits until the log of effects has grown, or for some looks: a process that was stopped may hold the others
+/// up.
+fn wait_for_effects(place: &Place) {
+    let until = place.lines() + EFFECTS_PER_BLOW;
+    for _ in 0..LOOKS_MAX {
+        if place.lines() >= until {
+            return;
+        }
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn processes_that_are_killed_and_stopped_bring_every_run_to_its_end() {
+    const TEST: &str = "processes_that_are_killed_and_stopped_bring_every_run_to_its_end";
+    if let Some((_, place)) = role() {
+        return serve(&place);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place(folder.path().to_owned());
+    place.note("begin|storm|0");
+    let start = || Actor::start(TEST, "serve", &place.0);
+    let mut actors: Vec<_> = (0..PROCESSES).map(|_| start()).collect();
+    for blow in 0..BLOWS {
+        wait_for_effects(&place);
+        let struck = blow * 7 % PROCESSES;
+        if blow % 3 == 0 {
+            actors[struck].stop();
+            wait_for_effects(&place);
+            actors[struck].signal("-CONT");
+        } else {
+            actors[struck].kill();
+            actors[struck] = start();
+        }
+    }
+    for actor in &mut actors {
+        actor.wait_for("all have ended");
+    }
+    check(&place);
+}
+
+fn check(place: &Place) {
+    let engine = Engine::open(place.database()).unwrap();
+    let runs: Vec<_> = engine.runs().map(Result::unwrap).collect();
+    assert_eq!(runs.len(), RUNS + RUNS / 4 * 3);
+    assert!(runs.iter().all(|run| run.status == RunStatus::Completed && run.owner.is_none()));
+    let (mut inside, mut acknowledged): (HashMap<String, String>, HashSet<String>) = Default::default();
+    let effects = place.effects();
+    let mut repeated = 0;
+    for effect in &effects {
+        let [what, name, process] = effect.split('|').collect::<Vec<_>>()[..] else { unreachable!() };
+        match what {
+            "enter" => {
+                assert!(!acknowledged.contains(name), "{name} ran again after it was acknowledged");
+                repeated += usize::from(inside.insert(name.to_owned(), process.to_owned()).is_some());
+            }
+            // Who left has entered last: nobody else was inside meanwhile.
+            "leave" => assert_eq!(inside[name], process, "{name} was executed by two at once"),
+            "ack" => _ = acknowledged.insert(name.to_owned()),
+            _ => {}
+        }
+    }
+    println!(
+        "storm: {BLOWS} blows on {PROCESSES} processes, {} runs, {} steps acknowledged, {repeated} repeated before that, 0 lost",
+        runs.len(),
+        acknowledged.len()
+    );
+}
