@@ -43,6 +43,8 @@ const NEXT_OWNER: &str = "select min(owner) from workflows where status = 'RUNNI
 const INTERRUPTED: &str = "select id, name, wake_at from workflows where status = 'RUNNING' and owner is ?1 \
                            and wake_at is null and id > ?2 order by id limit ?3";
 
+const VERSION: &str = "pragma data_version";
+
 const WANTED: &str = "select id, wanted from workflows where wanted is not null and owner = ?1";
 
 impl SqliteReader {
