@@ -36,9 +36,9 @@ deny:
 ui:
     TRYBUILD=overwrite cargo test --test ui
 
-# The promises under faults, ten times the usual number of kills and power cuts: 10,000 and 20,000, printed by the run.
-prove scale="10":
-    DURABLE_LABORATORY_SCALE={{scale}} cargo test -p durable-laboratory -- --nocapture
+# The promises under faults, about ten times what CI does: ends with one table of all that was done, and a verdict.
+prove scale="10" *args:
+    cargo run --profile prove -p durable-laboratory --bin prove -- {{scale}} {{args}}
 
 # What durability costs beside SQLite itself: the table of ratios. `just bench replay` prints one kind of line.
 bench *lines:

@@ -6,13 +6,15 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use durable::Engine;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::ledger::{Broken, Entry, Role, Unit};
 use crate::notes::Note;
 use crate::workloads::AGAIN;
 
 /// A broken promise.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Violation {
     /// A body ran again after its step had returned.
     Repeated(String),
@@ -24,6 +26,8 @@ pub enum Violation {
     Recorded(String),
     /// A body ran more than once in one process.
     RanTwice(String),
+    /// Two processes executed a run, and the first of them lived.
+    TwoExecutors(String, u32, u32),
     /// The workload came to another result.
     Wrong(u64, u64),
     /// What is recorded is not what the model tells.
@@ -54,6 +58,9 @@ impl fmt::Display for Violation {
                 write!(f, "`{name}` was said not to be recorded, was compensated, and is recorded")
             }
             Self::RanTwice(name) => write!(f, "the body of `{name}` ran twice in one process"),
+            Self::TwoExecutors(id, first, second) => {
+                write!(f, "process {second} executed {id:?}, which process {first} had, and that one lived")
+            }
             Self::Wrong(expected, found) => {
                 write!(f, "the result is {found}, and that of an undisturbed run is {expected}")
             }
@@ -116,11 +123,13 @@ pub fn check_records(notes: &[Note], engine: &Engine) -> Result<Vec<Violation>, 
     Ok(lost.collect())
 }
 
-/// What a sweep did and found; it prints itself.
+/// What a sweep did and found; it prints itself, and writes itself into the ledger.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// The sweep.
     pub name: String,
+    /// What its points are.
+    pub unit: Unit,
     /// Places at which something was made to go wrong.
     pub points: u64,
     /// Images that were opened.
@@ -139,6 +148,11 @@ impl Tally {
         Self { name: name.into(), ..Self::default() }
     }
 
+    /// Of a sweep of this name that counts these.
+    pub fn of(unit: Unit, name: impl Into<String>) -> Self {
+        Self { unit, ..Self::new(name) }
+    }
+
     /// Adds what was seen at `place`.
     pub fn add(&mut self, place: impl fmt::Display, violations: Vec<Violation>) {
         self.violations.extend(violations.into_iter().map(|violation| (place.to_string(), violation)));
@@ -153,14 +167,45 @@ impl Tally {
         self.violations.extend(part.violations);
     }
 
-    fn count(&self, of: fn(&Violation) -> bool) -> usize {
-        self.violations.iter().filter(|(_, violation)| of(violation)).count()
+    /// What does not hold, by what it means to a user.
+    fn broken(&self) -> Broken {
+        let mut broken = Broken::default();
+        for (_, violation) in &self.violations {
+            use Violation::{Changed, Lost, Panicked, RanTwice, Recorded, Repeated, TwoExecutors};
+            use Violation::{Unlike, Untyped, Wrong};
+            *match violation {
+                Lost(..) | Changed(..) => &mut broken.lost,
+                Repeated(_) | RanTwice(_) | TwoExecutors(..) => &mut broken.repeated,
+                Wrong(..) | Untyped(_) | Recorded(_) | Unlike(_) => &mut broken.wrong,
+                Panicked(_) => &mut broken.panics,
+            } += 1;
+        }
+        broken
+    }
+
+    fn enter(&self, role: Role) {
+        let Self { name, unit, points, images, kills, faults, .. } = self;
+        let (sweep, broken) = (name.clone(), self.broken());
+        let (unit, points, images, kills, faults) = (*unit, *points, *images, *kills, *faults);
+        Entry { sweep, role, unit, points, images, kills, faults, broken }.write();
     }
 
     /// Prints the counts, and fails if anything does not hold.
     #[track_caller]
     pub fn finish(&self) {
+        self.close(Role::Sweep);
+    }
+
+    /// The same of the right form of something that is wrong on purpose, which is not `durable`.
+    #[track_caller]
+    pub fn finish_beside(&self) {
+        self.close(Role::Beside);
+    }
+
+    #[track_caller]
+    fn close(&self, role: Role) {
         println!("{self}");
+        self.enter(role);
         assert!(self.points > 0, "{}: nothing was tried", self.name);
         let shown: Vec<_> =
             self.violations.iter().take(10).map(|(place, what)| format!("{place}: {what}")).collect();
@@ -172,20 +217,21 @@ impl Tally {
     pub fn must_catch(&self, is_meant: fn(&Violation) -> bool) {
         println!("{self}");
         let caught = self.violations.iter().find(|(_, violation)| is_meant(violation));
+        self.enter(Role::Control { caught: caught.is_some() });
         let (place, what) = caught.unwrap_or_else(|| panic!("{} was not caught", self.name));
         println!("caught: {}: {place}: {what}", self.name);
+    }
+
+    /// Prints why nothing can be tried here.
+    pub fn skip(&self, reason: &str) {
+        println!("{}: skipped: {reason}", self.name);
+        self.enter(Role::Skipped(reason.to_owned()));
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lost = self.count(|v| matches!(v, Violation::Lost(..) | Violation::Changed(..)));
-        let repeated = self.count(|v| matches!(v, Violation::Repeated(_) | Violation::RanTwice(_)));
-        let wrong = self.count(|violation| {
-            use Violation::{Recorded, Unlike, Untyped, Wrong};
-            matches!(violation, Wrong(..) | Untyped(_) | Recorded(_) | Unlike(_))
-        });
-        let panics = self.count(|v| matches!(v, Violation::Panicked(_)));
+        let Broken { lost, repeated, wrong, panics } = self.broken();
         write!(
             f,
             "{}: {} points, {} images, {} kills, {} typed faults; {lost} lost, {repeated} repeated, \

@@ -11,6 +11,7 @@ mod dice;
 mod faults;
 mod golden;
 mod image;
+mod ledger;
 mod model;
 mod notes;
 mod programs;
@@ -30,11 +31,12 @@ pub use golden::{
     to_text,
 };
 pub use image::{Disk, Image, Loss, materialise};
+pub use ledger::{Broken, Entry, LEDGER, Role, Sum, Unit};
 pub use model::{Records, expected, recorded};
 pub use notes::{Note, World, read as read_notes};
 pub use programs::Node;
 pub use recorder::{Cause, Done, Event, Fault, FileId, Operation, Recorder, Spell, Trace};
-pub use scale::{SEED, VARIABLE, scale, seeds};
+pub use scale::{SEED, VARIABLE, amount, scale, seeds};
 pub use trial::{DATABASE, Recovery, Trial, message, notes_of};
 #[cfg(target_os = "linux")]
 pub use vfs::cut_power;

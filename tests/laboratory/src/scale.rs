@@ -9,6 +9,11 @@ pub fn scale() -> u64 {
     if text.is_empty() { 1 } else { text.parse().expect("the scale is a number from 1 on") }
 }
 
+/// So much in a short run; so much at scale 10, and in proportion at others.
+pub fn amount(short: u64, at_ten: u64) -> u64 {
+    short.max(at_ten * scale() / 10)
+}
+
 /// The variable that asks for one seed alone, to see again what a run printed.
 pub const SEED: &str = "DURABLE_LABORATORY_SEED";
 

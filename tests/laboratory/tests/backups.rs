@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use durable_laboratory::{
-    DATABASE, Image, Note, Recorder, Tally, Trial, Violation, Workload, World, builder, scale,
+    DATABASE, Image, Note, Recorder, Tally, Trial, Unit, Violation, Workload, World, builder, scale,
 };
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
@@ -67,14 +67,13 @@ fn copies_of_a_run(trial: Trial, left: usize) -> Vec<(&'static str, Vec<Note>, I
 
 fn sweep(workload: Workload) {
     let trial = Trial::of(workload);
-    let mut tally = Tally::new(format!("copies of a database in use, {}", workload.name()));
+    let mut tally = Tally::of(Unit::Copies, format!("copies of a database in use, {}", workload.name()));
     let all = COPIES * usize::try_from(scale()).unwrap();
     let (mut taken, mut after_steps) = (0, 0);
     while taken < all {
         for (way, notes, image, broken) in copies_of_a_run(trial, all - taken) {
             taken += 1;
             tally.points += 1;
-            tally.images += 1;
             after_steps += usize::from(notes.iter().any(|note| matches!(note, Note::Acknowledged(..))));
             let place = format!("{way}, copy {taken}, after {} notes", notes.len());
             tally.add(&place, broken.into_iter().collect());

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use durable::store::{RunStatus, StepStatus};
 use durable::{Difference, Engine, Error, RunError, step, workflow};
-use durable_laboratory::{DATABASE, Recorder};
+use durable_laboratory::{DATABASE, Recorder, Tally, Unit};
 use rusqlite::Connection;
 
 /// An operation of a program; numbers are arguments.
@@ -378,6 +378,9 @@ fn a_changed_program_is_refused_or_means_what_the_rules_say() {
         }
     }
     println!("{} changed programs: {refused} refused, {accepted} accepted, 0 wrong", changes.len());
+    let mut tally = Tally::of(Unit::Changes, "changed programs");
+    (tally.points, tally.faults) = (refused + accepted, refused);
+    tally.finish();
     assert!(changes.len() >= 30);
 }
 

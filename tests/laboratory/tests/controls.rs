@@ -103,6 +103,8 @@ fn rows(journal: &str, synchronous: &str) -> Trace {
 fn judge_rows(image: &Image, notes: &[Note]) -> Vec<Violation> {
     let folder = tempfile::tempdir().unwrap();
     materialise(image, folder.path());
+    // Nothing is cut any more: no sync is waited for.
+    let _recorder = Recorder::watch(folder.path());
     let recovered = |path: PathBuf| -> rusqlite::Result<Vec<Violation>> {
         let database = Connection::open(path)?;
         let sound: String = database.query_row("pragma integrity_check", [], |row| row.get(0))?;
@@ -148,8 +150,8 @@ fn cut_rows(journal: &str, synchronous: &str) -> Tally {
 #[test]
 fn normal_synchronisation_is_caught() {
     cut_rows("wal", "normal").must_catch(is_lost);
-    cut_rows("wal", "full").finish();
-    cut_rows("wal", "extra").finish();
+    cut_rows("wal", "full").finish_beside();
+    cut_rows("wal", "extra").finish_beside();
 }
 
 // In a rollback journal FULL leaves the removal of the journal to the folder's next sync, EXTRA does not
@@ -157,7 +159,7 @@ fn normal_synchronisation_is_caught() {
 #[test]
 fn a_removed_journal_that_comes_back_is_caught() {
     cut_rows("delete", "full").must_catch(is_lost);
-    cut_rows("delete", "extra").finish();
+    cut_rows("delete", "extra").finish_beside();
 }
 
 /// What a loop does once a commit has failed.
@@ -265,5 +267,5 @@ fn a_look_on_the_connection_that_failed_is_caught() {
 
 #[test]
 fn a_look_after_a_checkpoint_on_another_connection_is_right() {
-    fail_commits(After::Reconnect).finish();
+    fail_commits(After::Reconnect).finish_beside();
 }

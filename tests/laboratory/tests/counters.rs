@@ -68,7 +68,7 @@ fn sweep(shares_counter: bool) -> Tally {
 #[test]
 fn a_counter_that_branches_share_is_caught() {
     sweep(true).must_catch(|violation| matches!(violation, Violation::Changed(..)));
-    sweep(false).finish();
+    sweep(false).finish_beside();
 }
 
 /// Lets branches go on in the order of a schedule.

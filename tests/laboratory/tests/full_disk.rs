@@ -1,14 +1,14 @@
 //! A disk that is full from every operation of five workloads on (P7): the call ends with a typed error, loses
 //! nothing, reads go on, and work goes on in the same process once there is space again.
 
-use durable_laboratory::{Cause, Done, Fault, Spell, Tally, Trial, Workload, scale, strike};
+use durable_laboratory::{Cause, Done, Fault, Spell, Tally, Trial, Unit, Workload, scale, strike};
 
 /// The operations that create the database and make the first turns of the loop.
 const FIRST_TURNS: u64 = 60;
 
 fn sweep(workload: Workload) {
     let trial = Trial::of(workload);
-    let mut tally = Tally::new(format!("a full disk, {}", workload.name()));
+    let mut tally = Tally::of(Unit::FullDisks, format!("a full disk, {}", workload.name()));
     for at in 1.. {
         // The turns of the loop are alike: the short run takes every fourth operation of them.
         if workload == Workload::Looping && scale() < 4 && at > FIRST_TURNS && at % 4 != 1 {

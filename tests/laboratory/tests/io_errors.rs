@@ -1,7 +1,7 @@
 //! A disk that fails at every operation of five workloads, once and for ever (P6): the call ends with a typed
 //! error, reads what it can, and goes on in the same process and in the next once the disk works again.
 
-use durable_laboratory::{Cause, Done, Fault, Spell, Tally, Trial, Workload, scale, strike};
+use durable_laboratory::{Cause, Done, Fault, Spell, Tally, Trial, Unit, Workload, scale, strike};
 
 /// The operations that create the database and make the first turns of the loop.
 const FIRST_TURNS: u64 = 60;
@@ -9,7 +9,7 @@ const FIRST_TURNS: u64 = 60;
 fn sweep(workload: Workload) {
     let trial = Trial::of(workload);
     for (spell, remainder) in [(Spell::Once, 0), (Spell::ForEver, 2)] {
-        let mut tally = Tally::new(format!("I/O errors, {spell:?}, {}", workload.name()));
+        let mut tally = Tally::of(Unit::IoErrors, format!("I/O errors, {spell:?}, {}", workload.name()));
         for at in 1.. {
             // The turns of the loop are alike: the short run takes every fourth operation of them.
             if workload == Workload::Looping && scale() < 4 && at > FIRST_TURNS && at % 4 != remainder {

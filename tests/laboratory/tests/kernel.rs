@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use durable_laboratory::{
-    DATABASE, Dice, Tally, Trial, Violation, Workload, World, builder, cut_power, read_notes, scale,
+    DATABASE, Dice, Tally, Trial, Unit, Violation, Workload, World, builder, cut_power, read_notes, scale,
 };
 use tempfile::TempDir;
 
@@ -100,14 +100,9 @@ fn cycle(disk: &LoopDisk, trial: Trial, cycle: u64, durability: &str, tally: &mu
 /// Cuts the power of such a file system again and again.
 fn sweep(kind: &str, durability: &str) -> Option<Tally> {
     let name = format!("power cuts of a real kernel, {kind}, synchronous {durability}");
-    let disk = match LoopDisk::new(kind) {
-        Ok(disk) => disk,
-        Err(reason) => {
-            println!("{name}: skipped: {reason}");
-            return None;
-        }
-    };
-    let mut tally = Tally::new(name);
+    let unit = if kind == "xfs" { Unit::XfsCuts } else { Unit::Ext4Cuts };
+    let mut tally = Tally::of(unit, name);
+    let disk = LoopDisk::new(kind).map_err(|reason| tally.skip(&reason)).ok()?;
     let cycles = if durability == "normal" { 2 } else { CYCLES * scale() };
     for number in 0..cycles {
         let trial = Trial::of(Workload::Looping);

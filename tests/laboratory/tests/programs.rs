@@ -9,8 +9,8 @@ use durable::store::memory::MemoryStore;
 use durable::store::{Answer, Op, OwnerId, StepReader, StepStore, StoreError};
 use durable::{Engine, Error};
 use durable_laboratory::{
-    Cause, DATABASE, Dice, Disk, Done, Fault, Loss, Node, Note, Recorder, Spell, Tally, Violation, World,
-    builder, check_notes, check_records, expected, materialise, message, notes_of, recorded, seeds,
+    Cause, DATABASE, Dice, Disk, Done, Fault, Loss, Node, Note, Recorder, Spell, Tally, Unit, Violation,
+    World, builder, check_notes, check_records, expected, materialise, message, notes_of, recorded, seeds,
 };
 
 /// So many programs, times the scale.
@@ -207,7 +207,7 @@ fn cuts(program: &Node, dice: &mut Dice, tally: &mut Tally) -> Result<Vec<Violat
 
 #[test]
 fn a_random_program_ends_as_the_model_tells() {
-    let mut tally = Tally::new("random programs against the model");
+    let mut tally = Tally::of(Unit::Programs, "random programs against the model");
     for seed in seeds(PROGRAMS) {
         let plays: [Play; 4] = [a_store_that_fails, a_disk_that_fails, a_store_that_fails, cuts];
         judge(seed, plays[usize::try_from(seed % 4).unwrap()], &mut tally);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::task::Poll;
 
 use durable::{Engine, Error, RunError, step, workflow};
-use durable_laboratory::{Dice, Tally, Violation, scale};
+use durable_laboratory::{Dice, Tally, Unit, Violation, scale};
 
 const BRANCHES: [char; 3] = ['a', 'b', 'c'];
 
@@ -206,7 +206,7 @@ fn sweep(construct: Construct) {
     let alone = Bench::new();
     assert_eq!(alone.run(construct, &all[0], usize::MAX).as_deref(), Some(RESULT));
     let expected = alone.rows();
-    let mut tally = Tally::new(format!("{} under every schedule", construct.0));
+    let mut tally = Tally::of(Unit::Schedules, format!("{} under every schedule", construct.0));
     let mut dice = Dice::new(0);
     for live in &all {
         for stop in 0..=live.len() {
