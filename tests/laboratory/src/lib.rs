@@ -40,5 +40,5 @@ pub use scale::{SEED, VARIABLE, amount, scale, seeds};
 pub use trial::{DATABASE, Recovery, Trial, message, notes_of};
 #[cfg(target_os = "linux")]
 pub use vfs::cut_power;
-pub use victim::{Ended, Victim};
-pub use workloads::{AGAIN, ID, Made, Refused, Workload, builder};
+pub use victim::{ALONE, Ended, Victim};
+pub use workloads::{AGAIN, DURABILITIES, ID, Made, Refused, Workload, builder, durability};

@@ -2,20 +2,28 @@
 //! The one rule: what a process leaves is judged by another one, which has only its folder.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
+use durable::store::Durability;
 use tempfile::TempDir;
 
 use crate::checker::Violation;
-use crate::notes::{World, read};
+use crate::notes::{Note, World, read};
 use crate::recorder::{Done, Fault, Recorder};
 use crate::trial::{DATABASE, Trial};
 use crate::workloads::{Workload, builder};
 
 /// The log of all processes of a folder.
 const NOTES: &str = "notes";
+
+/// The word by which a process is told that it is killed from outside.
+pub const ALONE: &str = "alone";
 
 /// The signal that cannot be caught.
 const SIGKILL: i32 = libc::SIGKILL;
@@ -37,6 +45,16 @@ pub enum Ended {
     Unharmed,
     /// Neither; what it said.
     Otherwise(String),
+}
+
+impl Ended {
+    fn of(output: &Output) -> Self {
+        match output.status.signal() {
+            Some(SIGKILL) => Self::Killed,
+            None if output.status.success() => Self::Unharmed,
+            _ => Self::Otherwise(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
 }
 
 impl Victim {
@@ -63,17 +81,57 @@ impl Victim {
 
     /// Starts a process that goes on with the folder, to be killed at this operation.
     pub fn run(&self, kill: Option<(u64, bool)>) -> Ended {
-        let mut command = Command::new(&self.program);
-        command.arg(self.folder.path()).arg(self.trial.workload.name());
+        let mut command = self.command();
         if let Some((at, half)) = kill {
             command.arg(at.to_string()).arg(if half { "half" } else { "nothing" });
         }
-        let output = command.output().unwrap();
-        match output.status.signal() {
-            Some(SIGKILL) => Ended::Killed,
-            None if output.status.success() => Ended::Unharmed,
-            _ => Ended::Otherwise(String::from_utf8_lossy(&output.stderr).into_owned()),
-        }
+        Ended::of(&command.output().unwrap())
+    }
+
+    /// Starts a process that goes on with the folder on the system's own files, and kills it so long after it
+    /// began, if it has not ended by then.
+    pub fn run_for(&self, time: Duration, durability: &str) -> Ended {
+        let mut command = self.command();
+        command.args([ALONE, durability]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut says = child.stdout.take().unwrap();
+        thread::scope(|threads| {
+            let (ends, ended) = channel::<()>();
+            // One byte says that it begins, and nothing more is said until its end.
+            if says.read_exact(&mut [0]).is_ok() {
+                threads.spawn(move || {
+                    _ = says.read_to_end(&mut Vec::new());
+                    drop(ends);
+                });
+                // When it is killed is left to chance: the fault is the time itself.
+                _ = ended.recv_timeout(time);
+            }
+            child.kill().unwrap();
+            Ended::of(&child.wait_with_output().unwrap())
+        })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(self.folder.path()).arg(self.trial.workload.name());
+        command
+    }
+
+    /// What the processes of the folder have noted so far.
+    pub fn notes(&self) -> Vec<Note> {
+        read(&self.folder.path().join(NOTES))
+    }
+
+    /// What a process does that is killed from outside, without anything of ours below SQLite.
+    pub fn live_alone(
+        folder: &Path,
+        workload: Workload,
+        durability: Durability,
+    ) -> Result<(), durable::Error> {
+        std::io::stdout().write_all(b"!").and_then(|()| std::io::stdout().flush()).expect("somebody listens");
+        let builder = builder(World::kept(&folder.join(NOTES))).durability(durability);
+        let engine = builder.open(folder.join(DATABASE))?;
+        workload.run(&engine).map(|_| ())
     }
 
     /// What such a process does: the number of its operations, once it has come to its end.

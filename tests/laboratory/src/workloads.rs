@@ -4,6 +4,7 @@
 //! taken from another execution shows; the results rest on the values alone, so they are the same in every
 //! run.
 
+use durable::store::Durability;
 use durable::{Engine, RunError, TestClock, step, workflow};
 use serde::{Deserialize, Serialize};
 
@@ -228,6 +229,19 @@ impl Workload {
         let engine = builder(World::default()).in_memory().unwrap();
         self.run(&engine).unwrap()
     }
+}
+
+/// What a commit may wait for, by the names that processes are told.
+pub const DURABILITIES: [(&str, Durability); 4] = [
+    ("extra", Durability::Extra),
+    ("full", Durability::Full),
+    ("normal", Durability::Normal),
+    ("off", Durability::Off),
+];
+
+/// The durability of this name.
+pub fn durability(name: &str) -> Option<Durability> {
+    DURABILITIES.iter().find(|(other, _)| *other == name).map(|(_, durability)| *durability)
 }
 
 /// An engine's settings for a workload in this world: nobody waits, and the dice are the same in every run.

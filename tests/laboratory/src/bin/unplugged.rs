@@ -1,6 +1,6 @@
 //! A process that takes its own disk away while a workload runs on it. It is told by its arguments where, where
 //! to note, what, after how many notes, and with which durability:
-//! `unplugged <folder> <notes> <workload> <count> <extra|normal>`. What had been noted before the disk went is
+//! `unplugged <folder> <notes> <workload> <count> <durability>`. What had been noted before the disk went is
 //! kept beside the notes: a sync that is under way when a file system is shut down may be answered as if it had
 //! worked, and what follows from that is after the power cut.
 
@@ -10,18 +10,17 @@ use std::process::ExitCode;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use durable::store::Durability;
-use durable_laboratory::{DATABASE, Workload, World, builder, cut_power};
+use durable_laboratory::{DATABASE, Workload, World, builder, cut_power, durability};
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [folder, notes, workload, count, durability] = &arguments[..] else {
+    let [folder, notes, workload, count, durability_name] = &arguments[..] else {
         eprintln!("a folder, a file, a workload, a number and a durability");
         return ExitCode::FAILURE;
     };
     let (folder, notes) = (Path::new(folder), Path::new(notes));
     let workload = Workload::named(workload).expect("a workload");
-    let durability = if durability == "normal" { Durability::Normal } else { Durability::Extra };
+    let durability = durability(durability_name).expect("a durability");
     let (alarm, alarmed) = channel();
     let world = World::kept(notes).telling(count.parse().expect("a number"), alarm);
     thread::scope(|threads| {
