@@ -2,6 +2,7 @@
 //! is gone, and the next process. What may be said on the way, and what must hold at the end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use durable::store::StoreError;
 use durable::{Engine, Error};
@@ -18,7 +19,7 @@ const CALLS_UNDER_FAULT: u32 = 2;
 /// What a fault did.
 #[derive(Debug)]
 pub struct Struck {
-    /// After so many events; `None` if the process ended before it.
+    /// After so many events; `None` if the process ended before it, or the fault was not the recorder's.
     pub after: Option<usize>,
     /// Calls that ended with a typed fault.
     pub faults: u64,
@@ -31,44 +32,67 @@ pub struct Struck {
 /// Runs a workload in a process whose disk has this fault; then the fault is gone, and it goes on.
 pub fn strike(trial: Trial, fault: Fault) -> Struck {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(DATABASE);
     let recorder = Recorder::watch(folder.path());
     recorder.plan(fault);
-    let mut life = Life { trial, recorder: &recorder, cause: fault.cause, faults: 0, violations: Vec::new() };
+    let life = Life::new(trial, &recorder, Some(fault.cause));
+    life.live(folder.path(), || recorder.heal())
+}
 
-    let engine = life.survive(|| builder(World::traced(Vec::new(), &recorder)).open(&path));
-    if let Some(engine) = &engine {
-        for _ in 0..CALLS_UNDER_FAULT {
-            if life.survive(|| trial.workload.run(engine)).is_some() {
-                break;
-            }
-            life.read(engine);
-            recorder.say(Note::Start);
-        }
-    }
-    recorder.heal();
-    life.go_on(engine, &path);
-    // What the next process finds.
-    life.go_on(None, &path);
-    let Life { faults, violations, .. } = life;
-    Struck { after: recorder.struck_after(), faults, violations, trace: recorder.trace() }
+/// The same on a real medium that is full, where no file system of ours stands in between; `make_room` gives it
+/// space again.
+pub fn cram(trial: Trial, folder: &Path, make_room: impl FnOnce()) -> Struck {
+    // What is noted is kept on another medium, by a recorder that sees no file.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let recorder = Recorder::watch(elsewhere.path());
+    let life = Life::new(trial, &recorder, None);
+    life.live(folder, make_room)
 }
 
 /// A process, and what is held against it.
 struct Life<'r> {
     trial: Trial,
     recorder: &'r Recorder,
-    cause: Cause,
+    /// What the recorder makes go wrong; `None` if the medium itself does, at times of its own.
+    cause: Option<Cause>,
     faults: u64,
     violations: Vec<Violation>,
 }
 
-impl Life<'_> {
+impl<'r> Life<'r> {
+    fn new(trial: Trial, recorder: &'r Recorder, cause: Option<Cause>) -> Self {
+        Self { trial, recorder, cause, faults: 0, violations: Vec::new() }
+    }
+
+    /// Meets the fault, goes on once `heal` has taken it away, and is followed by the next process.
+    fn live(mut self, folder: &Path, heal: impl FnOnce()) -> Struck {
+        let (trial, recorder, path) = (self.trial, self.recorder, folder.join(DATABASE));
+        let engine = self.survive(|| builder(World::traced(Vec::new(), recorder)).open(&path));
+        if let Some(engine) = &engine {
+            for _ in 0..CALLS_UNDER_FAULT {
+                if self.survive(|| trial.workload.run(engine)).is_some() {
+                    break;
+                }
+                self.read(engine);
+                recorder.say(Note::Start);
+            }
+        }
+        heal();
+        self.go_on(engine, &path);
+        // What the next process finds.
+        self.go_on(None, &path);
+        let Self { faults, violations, .. } = self;
+        Struck { after: recorder.struck_after(), faults, violations, trace: recorder.trace() }
+    }
+
+    fn is_struck(&self) -> bool {
+        self.cause.is_none() || self.recorder.struck() > 0
+    }
+
     /// Makes a call that a fault may end: with a typed error that fits it, and with nothing else.
     fn survive<T>(&mut self, call: impl FnOnce() -> Result<T, Error>) -> Option<T> {
         match catch_unwind(AssertUnwindSafe(call)) {
             Ok(Ok(value)) => return Some(value),
-            Ok(Err(error)) if self.recorder.struck() > 0 && is_of_the_disk(&error) => self.faults += 1,
+            Ok(Err(error)) if self.is_struck() && is_of_the_disk(&error) => self.faults += 1,
             Ok(Err(error)) => self.violations.push(Violation::Untyped(error.to_string())),
             Err(panic) => self.violations.push(Violation::Panicked(message(&*panic))),
         }
@@ -80,13 +104,13 @@ impl Life<'_> {
         let read = engine.run(ID).and_then(|_| check_records(&notes_of(&self.recorder.trace(), &[]), engine));
         match read {
             Ok(violations) => self.violations.extend(violations),
-            Err(_) if self.cause == Cause::Broken => {}
+            Err(_) if self.cause == Some(Cause::Broken) => {}
             Err(error) => self.violations.push(Violation::Untyped(error.to_string())),
         }
     }
 
     /// Goes on without a fault, on this engine or a new one, and judges all that was noted.
-    fn go_on(&mut self, engine: Option<Engine>, path: &std::path::Path) {
+    fn go_on(&mut self, engine: Option<Engine>, path: &Path) {
         let (trial, recorder) = (self.trial, self.recorder);
         let violations = trial.judge(|| {
             let engine = if let Some(engine) = engine {

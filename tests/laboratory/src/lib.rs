@@ -12,6 +12,8 @@ mod faults;
 mod golden;
 mod image;
 mod ledger;
+#[cfg(target_os = "linux")]
+mod media;
 mod model;
 mod notes;
 mod programs;
@@ -25,13 +27,15 @@ mod workloads;
 pub use checker::{Tally, Violation, check_notes, check_records};
 pub use cuts::{Cut, Draws, cut_all_along};
 pub use dice::Dice;
-pub use faults::{Struck, strike};
+pub use faults::{Struck, cram, strike};
 pub use golden::{
     ENDED, STOPPED, from_text, go_on, golden_engine, golden_folder, golden_images, golden_value, make_golden,
     to_text,
 };
 pub use image::{Disk, Image, Loss, materialise};
 pub use ledger::{Broken, Entry, LEDGER, Role, Sum, Unit};
+#[cfg(target_os = "linux")]
+pub use media::{LoopDisk, Memory};
 pub use model::{Records, expected, recorded};
 pub use notes::{Note, World, read as read_notes};
 pub use programs::Node;
@@ -39,6 +43,6 @@ pub use recorder::{Cause, Done, Event, Fault, FileId, Operation, Recorder, Spell
 pub use scale::{SEED, VARIABLE, amount, scale, seeds};
 pub use trial::{DATABASE, Recovery, Trial, message, notes_of};
 #[cfg(target_os = "linux")]
-pub use vfs::cut_power;
+pub use vfs::{cut_power, limit_files};
 pub use victim::{ALONE, Ended, Victim};
 pub use workloads::{AGAIN, DURABILITIES, ID, Made, Refused, Workload, builder, durability};

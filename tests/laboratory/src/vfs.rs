@@ -396,6 +396,20 @@ pub fn cut_power(folder: &Path) -> std::io::Result<()> {
     if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
+/// Lets no file of this process grow beyond so many bytes, or any again. What would write beyond them is told so
+/// from now on, where the system's own way is to end the process (`SIGXFSZ`).
+#[cfg(target_os = "linux")]
+pub fn limit_files(bytes: Option<u64>) {
+    let limit =
+        libc::rlimit { rlim_cur: bytes.unwrap_or(libc::RLIM_INFINITY), rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: to ignore a signal runs no code of ours, and the limit outlives the call that reads it.
+    let code = unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit)
+    };
+    assert_eq!(code, 0, "a limit that only goes down and up again below the most");
+}
+
 /// Ends this process the way that runs nothing of it any more.
 fn kill_this_process() -> ! {
     // SAFETY: neither function touches memory; the signal cannot be caught.

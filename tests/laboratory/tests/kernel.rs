@@ -4,78 +4,33 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use durable_laboratory::{
-    DATABASE, Dice, Tally, Trial, Unit, Violation, Workload, World, builder, cut_power, read_notes, scale,
+    DATABASE, Dice, LoopDisk, Tally, Trial, Unit, Violation, Workload, World, amount, builder, cut_power,
+    read_notes,
 };
-use tempfile::TempDir;
 
-/// So many power cuts, times the scale.
-const CYCLES: u64 = 25;
+/// So many power cuts in the short run, and at scale 10.
+const CYCLES: (u64, u64) = (25, 100);
 
 /// Enough for each of the file systems.
 const DISK_BYTES: u64 = 320 << 20;
 
-/// A file system on a file.
-struct LoopDisk {
-    folder: TempDir,
-}
-
-/// Runs a command; what it said if it failed.
-fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
-    let said = Command::new(program).args(arguments).output();
-    match said {
-        Err(error) => Err(format!("{program}: {error}")),
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())),
-    }
-}
-
-impl LoopDisk {
-    fn new(kind: &str) -> Result<Self, String> {
-        let disk = Self { folder: tempfile::tempdir().unwrap() };
-        let image = fs::File::create(disk.image()).unwrap();
-        image.set_len(DISK_BYTES).unwrap();
-        fs::create_dir(disk.mounted()).unwrap();
-        run(&format!("mkfs.{kind}"), &["-q", disk.image().to_str().unwrap()])?;
-        disk.mount()?;
-        // A system that mounts and cannot shut down proves nothing.
-        let shut_down = cut_power(&disk.mounted()).map_err(|error| format!("shutting down: {error}"));
-        disk.unmount()?;
-        shut_down?;
-        disk.mount()?;
-        Ok(disk)
-    }
-
-    fn image(&self) -> PathBuf {
-        self.folder.path().join("image")
-    }
-
-    fn mounted(&self) -> PathBuf {
-        self.folder.path().join("mounted")
-    }
-
-    fn mount(&self) -> Result<(), String> {
-        run("mount", &["-o", "loop", self.image().to_str().unwrap(), self.mounted().to_str().unwrap()])
-    }
-
-    fn unmount(&self) -> Result<(), String> {
-        run("umount", &[self.mounted().to_str().unwrap()])
-    }
-}
-
-impl Drop for LoopDisk {
-    fn drop(&mut self) {
-        // Where nothing is mounted any more there is nothing to do.
-        let _ = self.unmount();
-    }
+/// A disk whose power can be cut. A system that mounts and cannot shut down proves nothing.
+fn disk(kind: &str) -> Result<LoopDisk, String> {
+    let disk = LoopDisk::new(kind, DISK_BYTES)?;
+    let shut_down = cut_power(&disk.mounted()).map_err(|error| format!("shutting down: {error}"));
+    disk.unmount()?;
+    shut_down?;
+    disk.mount()?;
+    Ok(disk)
 }
 
 /// One power cut, and whether it ended the process; what does not hold.
 fn cycle(disk: &LoopDisk, trial: Trial, cycle: u64, durability: &str, tally: &mut Tally) -> Vec<Violation> {
-    let notes = disk.folder.path().join(format!("notes-{cycle}"));
+    let notes = disk.beside(&format!("notes-{cycle}"));
     let folder = disk.mounted().join(format!("cycle-{cycle}"));
     fs::create_dir(&folder).unwrap();
     // The folder itself is not what is tested.
@@ -97,13 +52,12 @@ fn cycle(disk: &LoopDisk, trial: Trial, cycle: u64, durability: &str, tally: &mu
     })
 }
 
-/// Cuts the power of such a file system again and again.
+/// Cuts the power of such a file system again and again; nothing if there is none.
 fn sweep(kind: &str, durability: &str) -> Option<Tally> {
-    let name = format!("power cuts of a real kernel, {kind}, synchronous {durability}");
     let unit = if kind == "xfs" { Unit::XfsCuts } else { Unit::Ext4Cuts };
-    let mut tally = Tally::of(unit, name);
-    let disk = LoopDisk::new(kind).map_err(|reason| tally.skip(&reason)).ok()?;
-    let cycles = if durability == "normal" { 2 } else { CYCLES * scale() };
+    let mut tally = Tally::of(unit, format!("power cuts of a real kernel, {kind}, synchronous {durability}"));
+    let disk = disk(kind).map_err(|reason| tally.skip(&reason)).ok()?;
+    let cycles = if durability == "normal" { 2 } else { amount(CYCLES.0, CYCLES.1) };
     for number in 0..cycles {
         let trial = Trial::of(Workload::Looping);
         tally.points += 1;
