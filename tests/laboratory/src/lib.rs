@@ -5,6 +5,7 @@
 //! database does. From a recorded trace, [`Disk`] draws what a power cut may leave. The checker compares.
 //! Nothing of `durable` knows of it: the file system is the default one of the process.
 
+mod arena;
 mod checker;
 mod cuts;
 mod dice;
@@ -24,6 +25,7 @@ mod vfs;
 mod victim;
 mod workloads;
 
+pub use arena::{Arena, Move, Seen, look, race};
 pub use checker::{Tally, Violation, check_notes, check_records};
 pub use cuts::{Cut, Draws, cut_all_along};
 pub use dice::Dice;
