@@ -20,6 +20,7 @@ mod notes;
 mod programs;
 mod recorder;
 mod scale;
+mod shapes;
 mod trial;
 mod vfs;
 mod victim;
@@ -43,6 +44,7 @@ pub use notes::{Note, World, read as read_notes};
 pub use programs::Node;
 pub use recorder::{Cause, Done, Event, Fault, FileId, Operation, Recorder, Spell, Trace};
 pub use scale::{SEED, VARIABLE, amount, scale, seeds};
+pub use shapes::{Odd, Shape, Shaped, Variant};
 pub use trial::{DATABASE, Recovery, Trial, message, notes_of};
 #[cfg(target_os = "linux")]
 pub use vfs::{cut_power, limit_files};
