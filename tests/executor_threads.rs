@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use durable::store::sqlite::SqliteStore;
 use durable::store::{
-    Answer, Candidate, CorruptRow, Op, OwnerId, Ownership, RunRecord, RunStatus, StepReader, StepRecord,
+    Answer, Candidate, CorruptRow, Op, OwnerId, Ownership, RunRecord, RunStatus, StepReader, StepRow,
     StepStore, StoreError, Wanted,
 };
 use durable::{Engine, Error, Position, RunError, Timestamp, WorkflowId, step, workflow};
@@ -75,14 +76,14 @@ impl StepReader for Reader {
         self.0.position(id, key)
     }
 
-    fn steps(
+    fn scan(
         &mut self,
         id: &WorkflowId,
         after: Option<&Position>,
-        limit: u32,
-    ) -> Result<Vec<StepRecord>, StoreError> {
+        visit: &mut dyn FnMut(StepRow<'_>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         self.1.check();
-        self.0.steps(id, after, limit)
+        self.0.scan(id, after, visit)
     }
 
     fn due(

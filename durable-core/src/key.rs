@@ -3,7 +3,9 @@
 //! whatever reaches the store has been checked once, here.
 //! Knows no store, no run and no JSON.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// The longest workflow id, in bytes of UTF-8.
@@ -106,54 +108,124 @@ impl fmt::Debug for WorkflowId {
 /// construct (or the inline child) at position `1`. Numbers stand at even places of the path, branches at odd
 /// ones, so the length is always odd. Positions order as the program meets them: `1 < 1.0.0 < 1.0.1 < 1.1.0 <
 /// 2`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position(Box<[u32]>);
+#[derive(Clone)]
+pub struct Position(Path);
+
+/// The path of a position: the short ones, which most are, need no memory of their own.
+#[derive(Clone)]
+enum Path {
+    /// In the root scope.
+    Root([u32; 1]),
+    /// In a branch of it.
+    Branch([u32; 3]),
+    /// In a scope below that.
+    Deep(Box<[u32]>),
+}
 
 impl Position {
     /// The position with this path, or `None` if its length is not odd.
-    pub fn new(path: impl Into<Box<[u32]>>) -> Option<Self> {
-        let path = path.into();
-        (path.len() % 2 == 1).then_some(Self(path))
+    pub fn new(path: impl AsRef<[u32]>) -> Option<Self> {
+        let (number, scope) = path.as_ref().split_last()?;
+        scope.len().is_multiple_of(2).then(|| Self::within(scope, *number))
+    }
+
+    /// The position with this number in the scope with this path, whose length is even.
+    pub(crate) fn within(scope: &[u32], number: u32) -> Self {
+        debug_assert!(scope.len().is_multiple_of(2), "{scope:?} is the path of a scope");
+        Self(match *scope {
+            [] => Path::Root([number]),
+            [around, branch] => Path::Branch([around, branch, number]),
+            _ => Path::Deep(scope.iter().copied().chain([number]).collect()),
+        })
     }
 
     /// The path of numbers.
     pub fn path(&self) -> &[u32] {
-        &self.0
+        match &self.0 {
+            Path::Root(path) => path,
+            Path::Branch(path) => path,
+            Path::Deep(path) => path,
+        }
     }
 
     /// The path of the scope that this position was numbered in: empty for the root scope.
     pub fn scope(&self) -> &[u32] {
-        &self.0[..self.0.len() - 1]
+        let path = self.path();
+        &path[..path.len() - 1]
     }
 
     /// The number of this position in its scope.
     pub fn number(&self) -> u32 {
-        self.0[self.0.len() - 1]
+        let path = self.path();
+        path[path.len() - 1]
     }
 
     /// Whether this position lies in a scope below `other`.
     pub fn is_below(&self, other: &Position) -> bool {
-        self.0.len() > other.0.len() && self.0.starts_with(&other.0)
+        self.path().len() > other.path().len() && self.path().starts_with(other.path())
     }
 
     /// The bytes that the store keeps: each number as four bytes, most significant first, so that bytes
     /// order as positions do.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|n| n.to_be_bytes()).collect()
+        self.path().iter().flat_map(|n| n.to_be_bytes()).collect()
     }
 
     /// The position that [`Position::to_bytes`] made these bytes from; `None` for any other bytes.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (numbers, rest) = bytes.as_chunks::<4>();
-        if rest.is_empty() {
-            Self::new(numbers.iter().map(|n| u32::from_be_bytes(*n)).collect::<Box<[u32]>>())
-        } else {
-            None
-        }
+        let number = |bytes: &[u8; 4]| u32::from_be_bytes(*bytes);
+        let path = match numbers {
+            [a] => Path::Root([number(a)]),
+            [a, b, c] => Path::Branch([a, b, c].map(number)),
+            _ => Path::Deep(numbers.iter().map(number).collect()),
+        };
+        (rest.is_empty() && numbers.len() % 2 == 1).then_some(Self(path))
     }
 }
 
 impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Dotted(self.path()).fmt(f)
+    }
+}
+
+impl fmt::Debug for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Position").field(&self.path()).finish()
+    }
+}
+
+impl PartialEq for Position {
+    fn eq(&self, other: &Self) -> bool {
+        self.path() == other.path()
+    }
+}
+
+impl Eq for Position {}
+
+impl PartialOrd for Position {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Position {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.path().cmp(other.path())
+    }
+}
+
+impl Hash for Position {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.path().hash(state);
+    }
+}
+
+/// A path as text: its numbers with dots between.
+struct Dotted<'p>(&'p [u32]);
+
+impl fmt::Display for Dotted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, n) in self.0.iter().enumerate() {
             if i > 0 {
@@ -173,7 +245,12 @@ pub struct StepKey(Arc<str>);
 impl StepKey {
     /// The key of the operation `name` at `position`.
     pub fn new(name: &str, position: &Position) -> Self {
-        Self(format!("{name}_{position}").into())
+        Self::at(name, position.path())
+    }
+
+    /// The key of the operation `name` at the position with this path.
+    pub(crate) fn at(name: &str, path: &[u32]) -> Self {
+        Self(format!("{name}_{}", Dotted(path)).into())
     }
 
     /// The same text, shared.

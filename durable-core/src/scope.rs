@@ -96,10 +96,7 @@ impl Scope {
         *under_way = Some(UnderWay { what, dropped: false });
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         drop(under_way);
-        let path: Vec<u32> = self.path.iter().copied().chain([number]).collect();
-        // A scope's path is even, so the path of a position in it is odd.
-        let position = Position::new(path)
-            .ok_or_else(|| Error::TooManySteps { workflow: self.run.id.clone(), steps_max: number })?;
+        let position = Position::within(&self.path, number);
         Ok(Ticket { scope: Arc::clone(self), position, what, ended: false, in_flight: false })
     }
 

@@ -12,10 +12,11 @@
 //! Nothing outside this folder knows a database.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::key::{Position, StepKey, WorkflowId};
+use crate::key::{Position, WorkflowId};
 
 pub(crate) mod batch;
 pub(crate) mod commit;
@@ -32,12 +33,14 @@ mod row;
 mod schema;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod step;
 mod transition;
 
 pub use durability::Durability;
 pub use op::{Answer, Ask, Claim, Disown, End, Finish, Op, Record, Release, Reopen, Reset, Rewind, Start};
 #[cfg(feature = "sqlite")]
 pub use refused::OpenError;
+pub use step::{StepRecord, StepRow};
 
 /// A number that tells one ownership of a run from every other, ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,7 +126,7 @@ pub enum StepStatus {
 }
 
 /// What an operation is, as the `kind` column holds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
     /// A function with `#[durable::step]`.
@@ -183,50 +186,6 @@ pub struct RunRecord {
     pub edited: bool,
 }
 
-/// One row of `steps`: an operation that has ended.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct StepRecord {
-    /// Where it stands in its run.
-    pub position: Position,
-    /// The step's name, without its position.
-    pub name: String,
-    /// What it is.
-    pub kind: Kind,
-    /// The construct whose branch it stands in (`join`, or the name of an inline child); `None` in the root
-    /// scope.
-    pub scope: Option<String>,
-    /// How it ended.
-    pub status: StepStatus,
-    /// The value or the error, as JSON.
-    pub output: String,
-    /// The hash of the arguments, where they could be hashed.
-    pub args_fingerprint: Option<u64>,
-    /// The arguments as a JSON array, for steps with `args = record`.
-    pub args: Option<String>,
-    /// Where the step is declared: `src/orders.rs:12`.
-    pub site: String,
-    /// How often its body ran for this outcome.
-    pub attempts: u32,
-    /// When its first attempt began.
-    pub started: Timestamp,
-    /// When this row was recorded.
-    pub timestamp: Timestamp,
-    /// The ownership that recorded it.
-    pub epoch: Epoch,
-    /// The program that recorded it: a hash of the executable's size and time.
-    pub build: u64,
-    /// The row was edited by hand: its checksum was set to null.
-    pub edited: bool,
-}
-
-impl StepRecord {
-    /// The `step_key` column: `<name>_<position>`.
-    pub fn key(&self) -> StepKey {
-        StepKey::new(&self.name, &self.position)
-    }
-}
-
 /// The part of a store that writes. Blocking; one caller at a time.
 pub trait StepStore: Send {
     /// Applies `ops` in order in one durable transaction, and answers each.
@@ -265,13 +224,31 @@ pub trait StepReader: Send {
     /// dropped.
     fn position(&mut self, id: &WorkflowId, key: &str) -> Result<Option<Position>, StoreError>;
 
+    /// Shows `visit` the steps of a run in the order of their positions, from after `after`, until it breaks
+    /// off. Those before a row that cannot be read have been shown when that is returned.
+    fn scan(
+        &mut self,
+        id: &WorkflowId,
+        after: Option<&Position>,
+        visit: &mut dyn FnMut(StepRow<'_>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+
     /// At most `limit` steps of a run in the order of their positions, from after `after`.
     fn steps(
         &mut self,
         id: &WorkflowId,
         after: Option<&Position>,
         limit: u32,
-    ) -> Result<Vec<StepRecord>, StoreError>;
+    ) -> Result<Vec<StepRecord>, StoreError> {
+        let mut steps = Vec::new();
+        if limit > 0 {
+            self.scan(id, after, &mut |row| {
+                steps.push(row.into_record());
+                if steps.len() < limit as usize { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+        }
+        Ok(steps)
+    }
 
     /// Tells other processes which runs of this one wait for which, in place of what it told before. They are
     /// only used to find runs that wait for each other in a circle, so a store that cannot tell may do nothing.

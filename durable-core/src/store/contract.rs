@@ -3,11 +3,12 @@
 //! `each_store`. Knows nothing of how a store keeps its rows.
 
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 
 use super::memory::MemoryStore;
 use super::{
     Answer, Claim, Disown, End, Epoch, Finish, Kind, Op, OwnerId, Record, Release, Reset, Rewind, RunRecord,
-    RunStatus, Start, StepReader, StepRecord, StepStatus, StepStore,
+    RunStatus, Start, StepReader, StepRecord, StepRow, StepStatus, StepStore,
 };
 use crate::clock::Timestamp;
 use crate::key::{Position, WorkflowId};
@@ -477,6 +478,30 @@ fn reads_come_in_pages_in_the_order_of_bytes() {
             after = Some(last.position.clone());
         }
         assert_eq!(seen, TREE.map(position));
+    });
+}
+
+/// A window of a history is a scan that breaks off.
+#[test]
+fn a_scan_passes_the_rows_in_order_until_it_is_told_to_break_off() {
+    each_store(|bench| {
+        bench.started_with(&TREE);
+        let Answer::Started(other) = bench.apply(start("B", 1)) else { panic!() };
+        bench.apply(record("B", other, &[1, 0, 9], "1"));
+        let steps = bench.reader.steps(&workflow("a"), None, u32::MAX).unwrap();
+        for (from, limit) in
+            [(None, 1), (None, 4), (None, 99), (Some(&[1][..]), 3), (Some(&[1, 0, 7]), 99), (Some(&[256]), 1)]
+        {
+            let after = from.map(position);
+            let mut passed = Vec::new();
+            let mut pass = |row: StepRow<'_>| {
+                passed.push(row.into_record());
+                if passed.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            };
+            bench.reader.scan(&workflow("a"), after.as_ref(), &mut pass).unwrap();
+            let later = steps.iter().filter(|step| after.as_ref().is_none_or(|after| step.position > *after));
+            assert_eq!(passed, later.take(limit).cloned().collect::<Vec<_>>(), "{}: {from:?}", bench.name);
+        }
     });
 }
 

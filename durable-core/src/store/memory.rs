@@ -2,12 +2,13 @@
 //! Every op means here what it means in every store; `contract` compares them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
     Answer, Ask, Candidate, Claim, CorruptRow, Disown, Epoch, Finish, Op, OwnerId, Ownership, Record,
-    Release, Reset, Rewind, RunRecord, RunStatus, Start, StepReader, StepRecord, StepStore, StoreError,
-    Wanted, transition,
+    Release, Reset, Rewind, RunRecord, RunStatus, Start, StepReader, StepRecord, StepRow, StepStore,
+    StoreError, Wanted, transition,
 };
 use crate::clock::Timestamp;
 use crate::draw;
@@ -226,16 +227,17 @@ impl StepReader for MemoryReader {
         Ok(steps.find(|step| step.key().as_str() == key).map(|step| step.position.clone()))
     }
 
-    fn steps(
+    fn scan(
         &mut self,
         id: &WorkflowId,
         after: Option<&Position>,
-        limit: u32,
-    ) -> Result<Vec<StepRecord>, StoreError> {
+        visit: &mut dyn FnMut(StepRow<'_>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         let tables = lock(&self.tables);
-        let Some(steps) = tables.steps.get(id) else { return Ok(Vec::new()) };
-        let later = steps.values().filter(|step| after.is_none_or(|after| step.position > *after));
-        Ok(later.take(limit as usize).cloned().collect())
+        let Some(steps) = tables.steps.get(id) else { return Ok(()) };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        _ = steps.range((from, Bound::Unbounded)).try_for_each(|(_, step)| visit(step.as_row()));
+        Ok(())
     }
 
     fn due(

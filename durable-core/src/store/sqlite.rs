@@ -243,7 +243,7 @@ fn claim(connection: &Connection, op: &Claim) -> Result<Answer, OpError> {
 /// One statement: it inserts nothing unless the run is owned by the epoch that the step carries, and nothing is
 /// asked of it.
 const RECORD: &str = concat!(
-    "insert into steps (",
+    "insert into steps (workflow_id, ",
     step_columns!(),
     ") select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 \
      where exists (select 1 from workflows where id = ?1 and epoch = ?14 and owner is not null and wanted is null) \
@@ -265,7 +265,7 @@ fn record(connection: &Connection, op: &Record) -> Result<Answer, OpError> {
     }
     let mut statement = connection.prepare_cached(STEP)?;
     let at = params![op.id.as_str(), op.step.position.to_bytes()];
-    let recorded = statement.query_row(at, |row| Ok(read_step(row)))??;
+    let recorded = statement.query_row(at, |row| Ok(read_step(&op.id, row)))??;
     Ok(transition::record_again(&recorded, &op.step))
 }
 

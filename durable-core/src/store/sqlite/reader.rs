@@ -1,15 +1,17 @@
 //! The reads of the SQLite store, on a connection of their own, which never waits for a writer's sync.
 
+use std::ops::ControlFlow;
+
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::failure::{OpError, failed_read, unavailable};
 use super::load;
 use crate::clock::Timestamp;
-use crate::key::{Position, WorkflowId};
+use crate::key::{Position, StepKey, WorkflowId};
 use crate::owner::Owners;
-use crate::store::row::{read_run, read_step, run_columns, step_columns, wanted_of};
+use crate::store::row::{pass_step, read_run, run_columns, step_columns, wanted_of};
 use crate::store::{
-    Candidate, CorruptRow, Epoch, OwnerId, Ownership, RunRecord, StepReader, StepRecord, StoreError, Wanted,
+    Candidate, CorruptRow, Epoch, OwnerId, Ownership, RunRecord, StepReader, StepRow, StoreError, Wanted,
 };
 
 /// The part that reads. Each read is one statement, so it sees one state of the database.
@@ -29,7 +31,7 @@ const RUNS: &str = concat!("select ", run_columns!(), " from workflows where id 
 const STEPS: &str = concat!(
     "select ",
     step_columns!(),
-    " from steps where workflow_id = ?1 and position > ?2 order by position limit ?3"
+    " from steps where workflow_id = ?1 and position > ?2 order by position"
 );
 
 const DUE: &str = "select id, name, wake_at from workflows where wake_at <= ?1 and (wake_at, id) > (?2, ?3) \
@@ -103,20 +105,14 @@ impl StepReader for SqliteReader {
         Ok(bytes.and_then(|bytes| Position::from_bytes(&bytes)))
     }
 
-    fn steps(
+    fn scan(
         &mut self,
         id: &WorkflowId,
         after: Option<&Position>,
-        limit: u32,
-    ) -> Result<Vec<StepRecord>, StoreError> {
-        let rows = || {
-            let mut statement = self.connection.prepare_cached(STEPS)?;
-            let after = after.map(Position::to_bytes).unwrap_or_default();
-            let rows = statement.query_map(params![id.as_str(), after, limit], |row| Ok(read_step(row)))?;
-            rows.map(|row| Ok(row??)).collect()
-        };
-        let rows: Result<Vec<_>, OpError> = rows();
-        rows.and_then(|rows| in_order(id, rows)).map_err(|error| failed_read("the steps of a run", error))
+        visit: &mut dyn FnMut(StepRow<'_>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let scanned = scan(&self.connection, id, after, visit);
+        scanned.map_err(|error| failed_read("the steps of a run", error))
     }
 
     fn tell(&mut self, waits: &[(WorkflowId, WorkflowId)]) {
@@ -213,15 +209,28 @@ impl StepReader for SqliteReader {
     }
 }
 
-/// Steps as a range of their key has to give them. Pages of the table that stand in each other's place pass the
-/// checksum of every row.
-fn in_order(id: &WorkflowId, steps: Vec<StepRecord>) -> Result<Vec<StepRecord>, OpError> {
-    let stray = steps.windows(2).find(|pair| pair[0].position >= pair[1].position).map(|pair| pair[1].key());
-    match stray {
-        None => Ok(steps),
-        Some(key) => {
+fn scan(
+    connection: &Connection,
+    id: &WorkflowId,
+    after: Option<&Position>,
+    visit: &mut dyn FnMut(StepRow<'_>) -> ControlFlow<()>,
+) -> Result<(), OpError> {
+    let mut statement = connection.prepare_cached(STEPS)?;
+    let mut rows =
+        statement.query(params![id.as_str(), after.map(Position::to_bytes).unwrap_or_default()])?;
+    let (mut bytes, mut last) = (Vec::new(), after.cloned());
+    while let Some(row) = rows.next()? {
+        let step = pass_step(id, row, &mut bytes)?;
+        // Pages of the table that stand in each other's place pass the checksum of every row.
+        if last.is_some_and(|last| step.position <= last) {
             let reason = "it comes after a later one: the table is damaged, restore a backup".to_owned();
-            Err(CorruptRow { table: "steps", key: format!("{id}, {key}"), reason }.into())
+            let key = format!("{id}, {}", StepKey::new(step.name, &step.position));
+            return Err(CorruptRow { table: "steps", key, reason }.into());
+        }
+        last = Some(step.position.clone());
+        if visit(step).is_break() {
+            break;
         }
     }
+    Ok(())
 }

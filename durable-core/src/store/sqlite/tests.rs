@@ -1,6 +1,7 @@
 //! What the SQLite store does when the database under it fails: nothing of a batch is seen, and a later try
 //! can succeed.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::*;
@@ -120,6 +121,29 @@ fn a_rotten_row_fails_its_batch_alone_and_can_be_forgotten() {
     let reset = Op::Reset(Reset { id: workflow(), expected: ownership.epoch });
     assert_eq!(store.apply(&[reset]).unwrap(), [Answer::Done]);
     assert_eq!(store.apply(&[start("null")]).unwrap(), [Answer::Started(Epoch(2))]);
+}
+
+/// A window that was read ahead of a rotten row is good up to there.
+#[test]
+fn a_scan_has_passed_all_rows_before_a_rotten_one() {
+    let (_folder, mut store, other) = opened();
+    let mut reader = store.reader().unwrap();
+    store.apply(&[start("null")]).unwrap();
+    let row = "insert into steps select 'a', ?1, 'work_' || ?2, 'step', null, 'COMPLETED', '1', null, null, 'a.rs:1', 1, 1, 1, 1, 1, ?3";
+    for number in 0..4_u32 {
+        let rotten = (number == 2).then_some(7);
+        other.execute(row, params![number.to_be_bytes(), number, rotten]).unwrap();
+    }
+    let mut passed = Vec::new();
+    let scanned = reader.scan(&workflow(), None, &mut |row| {
+        passed.push((row.position.to_string(), row.edited));
+        ControlFlow::Continue(())
+    });
+    let Err(StoreError::Corrupt(row)) = scanned else { panic!("{scanned:?}") };
+    assert_eq!(
+        (row.key.as_str(), passed),
+        ("a, work_2", vec![("0".to_owned(), true), ("1".to_owned(), true)])
+    );
 }
 
 #[test]

@@ -1,0 +1,129 @@
+//! A row of `steps`: owned, as ops and people have it, and borrowed, as a scan passes it. Knows no store.
+
+use super::{Epoch, Kind, StepStatus};
+use crate::clock::Timestamp;
+use crate::key::{Position, StepKey};
+
+/// One row of `steps`: an operation that has ended.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct StepRecord {
+    /// Where it stands in its run.
+    pub position: Position,
+    /// The step's name, without its position.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// The construct whose branch it stands in (`join`, or the name of an inline child); `None` in the root
+    /// scope.
+    pub scope: Option<String>,
+    /// How it ended.
+    pub status: StepStatus,
+    /// The value or the error, as JSON.
+    pub output: String,
+    /// The hash of the arguments, where they could be hashed.
+    pub args_fingerprint: Option<u64>,
+    /// The arguments as a JSON array, for steps with `args = record`.
+    pub args: Option<String>,
+    /// Where the step is declared: `src/orders.rs:12`.
+    pub site: String,
+    /// How often its body ran for this outcome.
+    pub attempts: u32,
+    /// When its first attempt began.
+    pub started: Timestamp,
+    /// When this row was recorded.
+    pub timestamp: Timestamp,
+    /// The ownership that recorded it.
+    pub epoch: Epoch,
+    /// The program that recorded it: a hash of the executable's size and time.
+    pub build: u64,
+    /// The row was edited by hand: its checksum was set to null.
+    pub edited: bool,
+}
+
+impl StepRecord {
+    /// The `step_key` column: `<name>_<position>`.
+    pub fn key(&self) -> StepKey {
+        StepKey::new(&self.name, &self.position)
+    }
+
+    /// The same, borrowed.
+    pub fn as_row(&self) -> StepRow<'_> {
+        StepRow {
+            position: self.position.clone(),
+            name: &self.name,
+            kind: self.kind,
+            scope: self.scope.as_deref(),
+            status: self.status,
+            output: &self.output,
+            args_fingerprint: self.args_fingerprint,
+            args: self.args.as_deref(),
+            site: &self.site,
+            attempts: self.attempts,
+            started: self.started,
+            timestamp: self.timestamp,
+            epoch: self.epoch,
+            build: self.build,
+            edited: self.edited,
+        }
+    }
+}
+
+/// A [`StepRecord`] as a scan passes it: whoever keeps nothing of it allocates nothing.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct StepRow<'r> {
+    /// See [`StepRecord::position`].
+    pub position: Position,
+    /// See [`StepRecord::name`].
+    pub name: &'r str,
+    /// See [`StepRecord::kind`].
+    pub kind: Kind,
+    /// See [`StepRecord::scope`].
+    pub scope: Option<&'r str>,
+    /// See [`StepRecord::status`].
+    pub status: StepStatus,
+    /// See [`StepRecord::output`].
+    pub output: &'r str,
+    /// See [`StepRecord::args_fingerprint`].
+    pub args_fingerprint: Option<u64>,
+    /// See [`StepRecord::args`].
+    pub args: Option<&'r str>,
+    /// See [`StepRecord::site`].
+    pub site: &'r str,
+    /// See [`StepRecord::attempts`].
+    pub attempts: u32,
+    /// See [`StepRecord::started`].
+    pub started: Timestamp,
+    /// See [`StepRecord::timestamp`].
+    pub timestamp: Timestamp,
+    /// See [`StepRecord::epoch`].
+    pub epoch: Epoch,
+    /// See [`StepRecord::build`].
+    pub build: u64,
+    /// See [`StepRecord::edited`].
+    pub edited: bool,
+}
+
+impl StepRow<'_> {
+    /// The same, owned.
+    pub fn into_record(self) -> StepRecord {
+        StepRecord {
+            position: self.position,
+            name: self.name.to_owned(),
+            kind: self.kind,
+            scope: self.scope.map(str::to_owned),
+            status: self.status,
+            output: self.output.to_owned(),
+            args_fingerprint: self.args_fingerprint,
+            args: self.args.map(str::to_owned),
+            site: self.site.to_owned(),
+            attempts: self.attempts,
+            started: self.started,
+            timestamp: self.timestamp,
+            epoch: self.epoch,
+            build: self.build,
+            edited: self.edited,
+        }
+    }
+}
