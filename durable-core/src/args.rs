@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::fingerprint::{fingerprint, join};
+use crate::fingerprint::{Joined, fingerprint};
 use crate::outcome::describe;
 
 /// What is stored of the arguments of a call.
@@ -16,10 +16,16 @@ pub struct Args {
 }
 
 /// Takes the arguments of a call one by one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ArgsSink {
-    fingerprints: Vec<Option<u64>>,
+    fingerprints: Joined,
     texts: Vec<String>,
+}
+
+impl Default for ArgsSink {
+    fn default() -> Self {
+        Self { fingerprints: Joined::new(), texts: Vec::new() }
+    }
 }
 
 impl ArgsSink {
@@ -30,12 +36,12 @@ impl ArgsSink {
 
     /// Hashes an argument.
     pub fn add<T: Serialize + ?Sized>(&mut self, arg: &T) {
-        self.fingerprints.push(fingerprint(arg).ok());
+        self.fingerprints.add(fingerprint(arg).ok());
     }
 
     /// Passes over an argument that cannot be hashed.
     pub fn skip(&mut self) {
-        self.fingerprints.push(None);
+        self.fingerprints.add(None);
     }
 
     /// Hashes an argument and keeps its JSON; `null` if it has none.
@@ -47,7 +53,7 @@ impl ArgsSink {
     /// What is known of them all.
     pub fn finish(self) -> Args {
         let recorded = (!self.texts.is_empty()).then(|| format!("[{}]", self.texts.join(",")));
-        Args { fingerprint: Some(join(&self.fingerprints)), recorded }
+        Args { fingerprint: Some(self.fingerprints.finish()), recorded }
     }
 }
 

@@ -37,12 +37,28 @@ pub(crate) fn inspect<T: Serialize + ?Sized>(value: &T) -> Result<Seen, Fingerpr
 }
 
 /// Joins the fingerprints of a list, in order; an element without one counts by its place.
-pub(crate) fn join(fingerprints: &[Option<u64>]) -> u64 {
-    let mixer = fingerprints.iter().fold(Mixer::new(Kind::List), |mixer, fingerprint| match fingerprint {
-        Some(hash) => mixer.word(1).word(*hash),
-        None => mixer.word(0),
-    });
-    mixer.word(fingerprints.len() as u64).0
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Joined {
+    mixer: Mixer,
+    count: u64,
+}
+
+impl Joined {
+    pub(crate) fn new() -> Self {
+        Self { mixer: Mixer::new(Kind::List), count: 0 }
+    }
+
+    pub(crate) fn add(&mut self, fingerprint: Option<u64>) {
+        self.mixer = match fingerprint {
+            Some(hash) => self.mixer.word(1).word(hash),
+            None => self.mixer.word(0),
+        };
+        self.count += 1;
+    }
+
+    pub(crate) fn finish(self) -> u64 {
+        self.mixer.word(self.count).0
+    }
 }
 
 /// The hash of some bytes, of the same kind: for rows, for builds, for random values that replay.

@@ -44,7 +44,7 @@ pub use crate::__register as register;
 /// Hashes the arguments of a call, and records them if the step asks for it; outside the body of a workflow,
 /// does nothing.
 pub fn args(collect: impl FnOnce(&mut ArgsSink)) -> Args {
-    if !matches!(Ambient::current(), Ambient::Inside(_)) {
+    if !Ambient::is_inside() {
         return Args::default();
     }
     let mut sink = ArgsSink::new();

@@ -43,7 +43,7 @@ pub(super) enum Kind {
 
 /// The running hash: each word is added to the state, which is then scrambled by the finalizer of
 /// `SplitMix64` (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Mixer(pub(super) u64);
 
 impl Mixer {

@@ -78,6 +78,11 @@ impl Ambient {
         AMBIENT.try_with(|ambient| ambient.borrow().clone()).unwrap_or_default()
     }
 
+    /// Whether this is the body of a workflow, or a branch of one.
+    pub(crate) fn is_inside() -> bool {
+        AMBIENT.try_with(|ambient| matches!(*ambient.borrow(), Self::Inside(_))).unwrap_or_default()
+    }
+
     /// Makes this the ambient state until the guard is dropped.
     pub(crate) fn enter(self) -> Entered {
         Entered { previous: AMBIENT.try_with(|ambient| ambient.replace(self)).ok() }
