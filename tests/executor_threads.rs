@@ -164,13 +164,19 @@ async fn everything() -> Result<String, String> {
 
 /// Runs `test` with an engine on a file, on an executor whose only thread the store refuses.
 fn with_engine(test: impl AsyncFnOnce(&Engine, &Log, &Switches) + Send + 'static) -> usize {
+    with_room(durable::HISTORY_BYTES_MAX, test)
+}
+
+/// As [`with_engine`], with so much room for what is recorded.
+fn with_room(bytes_max: usize, test: impl AsyncFnOnce(&Engine, &Log, &Switches) + Send + 'static) -> usize {
     let run = move || {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("runs.db");
         let (log, switches) = (Log::default(), Switches::default());
         let elsewhere = Elsewhere { executor: thread::current().id(), calls: Arc::default() };
         let store = Store(SqliteStore::open(&path).unwrap(), elsewhere.clone());
-        let engine = support::builder(&log, &switches).store(store).unwrap();
+        let builder = support::builder(&log, &switches).history_bytes_max(bytes_max);
+        let engine = builder.store(store).unwrap();
         smol::block_on(test(&engine, &log, &switches));
         elsewhere.calls.load(Ordering::SeqCst)
     };
@@ -254,4 +260,69 @@ fn many_runs_on_one_thread_share_their_commits() {
     });
     // One read, and a start, a step and an end for each run: without sharing as many commits.
     assert!(calls < runs + runs, "{calls} calls of the store for {runs} runs");
+}
+
+/// Every kind of operation, in branches that take turns; it is stopped at its end.
+#[workflow]
+async fn long(branches: u32) -> Result<usize, String> {
+    let first = note("first").await?;
+    durable::future::sleep(Duration::ZERO).await;
+    let parts = durable::future::join_all((0..branches).map(async |branch| {
+        let mut length = 0;
+        for name in ["a", "b", "c"] {
+            length += note(&format!("{name}{branch}")).await?.len();
+            smol::future::yield_now().await;
+        }
+        Ok::<_, String>(length + inner().await?.len())
+    }));
+    let length = parts.await.into_iter().sum::<Result<usize, _>>()?;
+    let own = inner::run_durable("inner").await.map_err(|error| error.to_string())?;
+    assert!(!Switches::is_set("panic"), "the body panics");
+    Ok(first.len() + length + own.len())
+}
+
+#[test]
+fn what_has_no_room_in_memory_is_read_elsewhere_while_the_run_goes_on() {
+    for room in [0, 4_000, durable::HISTORY_BYTES_MAX] {
+        with_room(room, async |engine, log, switches| {
+            let run = || long::durable("x", 300).on(engine).run();
+            switches.set("panic");
+            assert!(matches!(run().await, Err(RunError::Engine(Error::Panicked { .. }))));
+            let ran = log.lines().len();
+            assert_eq!(ran, 1 + 300 * 4 + 1);
+            assert!(matches!(run().await, Err(RunError::Engine(Error::Panicked { .. }))));
+            switches.clear();
+            let length = (0..300).map(|branch: u32| 3 * (1 + branch.to_string().len()) + 5).sum::<usize>();
+            assert_eq!(run().await.unwrap(), 5 + length + 5);
+            assert_eq!(log.lines().len(), ran, "nothing ran again");
+        });
+    }
+}
+
+/// A read that is under way when its operation is dropped is no different from a write.
+#[workflow]
+async fn racing() -> String {
+    if Switches::is_set("race") {
+        #[durable::allow(concurrency)]
+        smol::future::or(async { note("slow").await.unwrap() }, async { "fast".to_owned() }).await;
+    } else {
+        note("slow").await.unwrap();
+    }
+    assert!(!Switches::is_set("panic"), "the body panics");
+    note("after").await.unwrap()
+}
+
+#[test]
+fn an_operation_that_is_dropped_while_its_output_is_read_is_refused() {
+    with_room(0, async |engine, _, switches| {
+        let run = || racing::durable("x").on(engine).run();
+        switches.set("panic");
+        assert!(matches!(run().await, Err(RunError::Engine(Error::Panicked { .. }))));
+        switches.clear();
+        switches.set("race");
+        let refused = run().await.unwrap_err();
+        assert!(matches!(refused, RunError::Engine(Error::Unstructured(_))), "{refused}");
+        switches.clear();
+        assert_eq!(run().await.unwrap(), "AFTER");
+    });
 }

@@ -179,11 +179,13 @@ impl StepStore for Faulty {
     }
 }
 
-/// Runs the program until it ends with a value: the value, the rows, and the steps that were repeated.
-fn run(node: &Node, faults: Vec<(u32, bool)>) -> (u64, Vec<String>, Vec<String>) {
+/// Runs the program until it ends with a value: the value, the rows, and the steps that were repeated. What is
+/// recorded has so much room in memory.
+fn run(node: &Node, faults: Vec<(u32, bool)>, room: usize) -> (u64, Vec<String>, Vec<String>) {
     let shared = Shared::default();
     let store = Faulty { inner: MemoryStore::default(), writes: 0, faults };
-    let engine = Engine::builder().with(Arc::clone(&shared)).seed(11).store(store).unwrap();
+    let builder = Engine::builder().with(Arc::clone(&shared)).seed(11).history_bytes_max(room);
+    let engine = builder.store(store).unwrap();
     let value = loop {
         match program::durable("p", node.clone()).on(&engine).run() {
             Ok(value) => break value,
@@ -204,10 +206,11 @@ proptest! {
     fn a_program_that_is_crashed_ends_as_if_it_had_not_been(
         node in programs(),
         faults in prop::collection::vec((1..40_u32, any::<bool>()), 0..8),
+        room in prop_oneof![Just(0), Just(400), Just(1 << 20)],
     ) {
-        let (value, rows, repeated) = run(&node, Vec::new());
+        let (value, rows, repeated) = run(&node, Vec::new(), room);
         prop_assert!(repeated.is_empty(), "{repeated:?} ran again without a crash");
-        let (crashed_value, crashed_rows, repeated) = run(&node, faults);
+        let (crashed_value, crashed_rows, repeated) = run(&node, faults, room);
         prop_assert!(repeated.is_empty(), "{repeated:?} ran again");
         prop_assert_eq!(crashed_value, value);
         prop_assert_eq!(crashed_rows, rows);

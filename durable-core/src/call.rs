@@ -5,24 +5,108 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use crate::args::Args;
 use crate::clock::Timestamp;
 use crate::error::{Difference, Divergence, Error, Operation, kind_word};
+use crate::history::{Recorded, Text};
 use crate::key::{Site, StepKey};
 use crate::outcome::{Encoded, Undecodable, Unstorable};
 use crate::run::{Mode, Run};
 use crate::scope::{Scope, Ticket, What};
+use crate::signal::block_on;
 use crate::store::batch::Ticket as StoreTicket;
 use crate::store::{Kind, StepRecord};
 use crate::{build, trace};
 
+/// What a position holds for its operation.
+pub(crate) enum Known {
+    /// Nothing: the body is to run.
+    Nothing(Call),
+    /// An outcome.
+    Output(Call, Text),
+}
+
+/// What a look at a position found.
+pub(crate) enum Found {
+    Known(Known),
+    /// An outcome that is not in memory.
+    Unread(Unread),
+}
+
+impl Found {
+    /// Reads what is not in memory on this thread.
+    pub(crate) fn here(self) -> Result<Known, Error> {
+        match self {
+            Self::Known(known) => Ok(known),
+            Self::Unread(unread) => {
+                let text = block_on(unread.text(Mode::Called))?;
+                Ok(Known::Output(unread.call, text))
+            }
+        }
+    }
+
+    /// Waits for what is not in memory.
+    pub(crate) async fn awaited(self) -> Result<Known, Error> {
+        match self {
+            Self::Known(known) => Ok(known),
+            Self::Unread(unread) => {
+                let mut reading = unread.read();
+                let text = poll_fn(|cx| reading.poll(cx)).await?;
+                Ok(Known::Output(reading.call, text))
+            }
+        }
+    }
+}
+
+/// An operation whose recorded output has to be read.
+pub(crate) struct Unread {
+    call: Call,
+    number: usize,
+}
+
+impl Unread {
+    /// Has it read, without blocking this thread if the run is polled.
+    pub(crate) fn read(self) -> Reading {
+        let text = Box::pin(self.text(self.call.run().mode));
+        Reading { call: self.call, text }
+    }
+
+    fn text(&self, mode: Mode) -> impl Future<Output = Result<Text, Error>> + Send + use<> {
+        let (run, number) = (self.call.run(), self.number);
+        let (core, history, id) = (Arc::clone(&run.core), Arc::clone(&run.history), run.id.clone());
+        async move {
+            let of = id.clone();
+            let text = core.read(mode, move |reader| history.read(&of, number, reader)).await;
+            text.map_err(|source| Error::store(&id, source))
+        }
+    }
+}
+
+/// An operation whose recorded output is being read.
+pub(crate) struct Reading {
+    pub(crate) call: Call,
+    text: Pin<Box<dyn Future<Output = Result<Text, Error>> + Send>>,
+}
+
+impl Reading {
+    /// Ready with the output.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Text, Error>> {
+        match self.call.ticket.check_here() {
+            Ok(()) => self.text.as_mut().poll(cx),
+            Err(fault) => Poll::Ready(Err(fault)),
+        }
+    }
+}
+
 /// A durable operation under way.
 pub(crate) struct Call {
     pub(crate) ticket: Ticket,
-    pub(crate) key: StepKey,
+    /// Made when somebody asks for it, which a replay does not.
+    key: OnceLock<StepKey>,
+    /// When it was found that nothing is recorded; before, the time of its scope.
     pub(crate) started: Timestamp,
     kind: Kind,
     args: Args,
@@ -38,25 +122,40 @@ impl Call {
         args: Args,
     ) -> Result<Self, Error> {
         let ticket = scope.begin(What { name, kind: kind_word(kind), site })?;
-        let key = StepKey::new(name, &ticket.position);
-        let started = scope.run.settings.clock.now();
-        Ok(Self { ticket, key, started, kind, args })
+        Ok(Self { ticket, key: OnceLock::new(), started: scope.last(), kind, args })
+    }
+
+    pub(crate) fn key(&self) -> &StepKey {
+        self.key.get_or_init(|| StepKey::new(self.ticket.what.name, &self.ticket.position))
     }
 
     pub(crate) fn run(&self) -> &Arc<Run> {
         &self.ticket.scope.run
     }
 
+    /// Looks at what is recorded at this position.
+    pub(crate) fn look(mut self) -> Result<Found, Error> {
+        let Some(step) = self.recorded()? else {
+            self.started = self.run().settings.clock.now();
+            return Ok(Found::Known(Known::Nothing(self)));
+        };
+        let (output, number) = (step.output(), step.number);
+        Ok(match output {
+            Some(text) => Found::Known(Known::Output(self, text)),
+            None => Found::Unread(Unread { call: self, number }),
+        })
+    }
+
     /// What is recorded at this position, once it is known to be of this operation.
-    pub(crate) fn recorded(&self) -> Result<Option<&StepRecord>, Error> {
-        let (run, position) = (self.run(), &self.ticket.position);
-        match run.history.reach(position) {
-            Some(step) if step.kind == self.kind && step.name == self.ticket.what.name => {
+    fn recorded(&self) -> Result<Option<Recorded<'_>>, Error> {
+        let (run, path) = (self.run(), self.ticket.position.path());
+        match run.history.reach(path) {
+            Some(step) if step.kind() == self.kind && step.name() == self.ticket.what.name => {
                 self.check_args(step)?;
                 Ok(Some(step))
             }
             Some(step) => Err(self.diverges(step, recorded_operation(step), self.moved())),
-            None => match run.history.first_below(position) {
+            None => match run.history.first_below(path) {
                 Some(inner) if !self.is_around(inner) => {
                     Err(self.diverges(inner, construct_around(inner), self.moved()))
                 }
@@ -73,7 +172,7 @@ impl Call {
 
     /// The first operation recorded after this position, which the run came to once this one had ended. None
     /// for a child: its row is missing where a panic passed through it and was caught.
-    fn later(&self) -> Option<&StepRecord> {
+    fn later(&self) -> Option<Recorded<'_>> {
         let (history, mut path) = (&self.run().history, self.ticket.position.path());
         let mut scope = (self.kind != Kind::Child).then_some(&self.ticket.scope);
         while let Some(branch) = scope {
@@ -90,26 +189,26 @@ impl Call {
     }
 
     /// Whether `inner`, recorded below this position, can have been recorded by this operation.
-    fn is_around(&self, inner: &StepRecord) -> bool {
-        let direct = inner.position.path().len() == self.ticket.position.path().len() + 2;
-        self.kind == Kind::Child && (!direct || inner.scope.as_deref() == Some(self.ticket.what.name))
+    fn is_around(&self, inner: Recorded<'_>) -> bool {
+        let direct = inner.path().len() == self.ticket.position.path().len() + 2;
+        self.kind == Kind::Child && (!direct || inner.scope() == Some(self.ticket.what.name))
     }
 
     /// The same build calls a step with the same arguments on replay; a new build may have changed their
     /// type.
-    fn check_args(&self, step: &StepRecord) -> Result<(), Error> {
-        let (Some(recorded), Some(found)) = (step.args_fingerprint, self.args.fingerprint) else {
+    fn check_args(&self, step: Recorded<'_>) -> Result<(), Error> {
+        let (Some(recorded), Some(found)) = (step.args_fingerprint(), self.args.fingerprint) else {
             return Ok(());
         };
         if recorded == found {
             return Ok(());
         }
-        if step.build == build::id() {
+        if step.build() == build::id() {
             return Err(self.diverges(step, recorded_operation(step), Difference::Arguments));
         }
         let message = format!(
             "step {} was recorded by another build with other arguments; its result is used",
-            self.key
+            self.key()
         );
         trace::warn(Some(&self.run().id), &message);
         Ok(())
@@ -120,7 +219,7 @@ impl Call {
         Difference::Operation { nearest }
     }
 
-    fn diverges(&self, step: &StepRecord, recorded: Operation, difference: Difference) -> Error {
+    fn diverges(&self, step: Recorded<'_>, recorded: Operation, difference: Difference) -> Error {
         diverges(&self.ticket, step, recorded, difference)
     }
 
@@ -158,7 +257,7 @@ impl Call {
     fn row(&self, outcome: Encoded, attempts: u32) -> StepRecord {
         let run = self.run();
         if outcome.json.len() > run.settings.payload_warn_bytes {
-            trace::warn(Some(&run.id), &format!("step {} records {} bytes", self.key, outcome.json.len()));
+            trace::warn(Some(&run.id), &format!("step {} records {} bytes", self.key(), outcome.json.len()));
         }
         StepRecord {
             position: self.ticket.position.clone(),
@@ -185,12 +284,12 @@ impl Call {
     }
 
     pub(crate) fn unstorable(&self, source: Unstorable) -> Error {
-        let (workflow, step, site) = (self.run().id.clone(), self.key.to_string(), self.ticket.what.site);
+        let (workflow, step, site) = (self.run().id.clone(), self.key().to_string(), self.ticket.what.site);
         Error::Unstorable { workflow, step, site, source: Arc::new(source) }
     }
 
     pub(crate) fn undecodable(&self, source: Undecodable) -> Error {
-        let (workflow, step, site) = (self.run().id.clone(), self.key.to_string(), self.ticket.what.site);
+        let (workflow, step, site) = (self.run().id.clone(), self.key().to_string(), self.ticket.what.site);
         Error::Undecodable { workflow, step, site, source: Arc::new(source) }
     }
 }
@@ -230,7 +329,7 @@ impl Recording {
 /// The error for a position where `step`, part of `recorded`, was recorded and something else is found.
 pub(crate) fn diverges(
     ticket: &Ticket,
-    step: &StepRecord,
+    step: Recorded<'_>,
     recorded: Operation,
     difference: Difference,
 ) -> Error {
@@ -239,19 +338,19 @@ pub(crate) fn diverges(
         workflow: run.id.clone(),
         position: ticket.position.clone(),
         recorded,
-        age: run.settings.clock.now().since(step.timestamp),
+        age: run.settings.clock.now().since(step.timestamp()),
         found: ticket.what.operation(),
         difference,
     }))
 }
 
 /// A recorded operation as errors name it.
-pub(crate) fn recorded_operation(step: &StepRecord) -> Operation {
-    Operation::new(&step.name, kind_word(step.kind), &step.site)
+pub(crate) fn recorded_operation(step: Recorded<'_>) -> Operation {
+    Operation::new(step.name(), kind_word(step.kind()), &step.site())
 }
 
 /// The operation that `inner` was recorded in a branch of.
-pub(crate) fn construct_around(inner: &StepRecord) -> Operation {
-    let name = inner.scope.as_deref().unwrap_or("branches");
-    Operation::new(name, "construct", &format_args!("its step {} is at {}", inner.key(), inner.site))
+pub(crate) fn construct_around(inner: Recorded<'_>) -> Operation {
+    let name = inner.scope().unwrap_or("branches");
+    Operation::new(name, "construct", &format_args!("its step {} is at {}", inner.key(), inner.site()))
 }

@@ -10,6 +10,7 @@ use crate::background::{Background, Execution};
 use crate::clock::Clock;
 use crate::errand::Errands;
 use crate::error::Error;
+use crate::history::History;
 use crate::key::WorkflowId;
 use crate::run::{Mode, Run};
 use crate::signal::Signal;
@@ -65,6 +66,7 @@ pub(crate) struct Settings {
     pub(crate) resources: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
     pub(crate) payload_warn_bytes: usize,
     pub(crate) payload_bytes_max: usize,
+    pub(crate) history_bytes_max: usize,
     pub(crate) steps_max: u32,
     pub(crate) recoveries_max: u32,
     pub(crate) strict: bool,
@@ -107,22 +109,53 @@ impl Core {
         mode: Mode,
         read: impl FnOnce(&mut dyn StepReader) -> T + Send + 'static,
     ) -> T {
-        if mode == Mode::Called || !self.blocks {
-            return read(&mut **self.reader());
-        }
-        let reader = Arc::clone(&self.reader);
-        let errand = move || read(&mut **reader.lock().unwrap_or_else(PoisonError::into_inner));
-        self.errands.run(errand).await
+        let errand = self.errand(read);
+        if self.reads_here(mode) { errand() } else { self.errands.run(errand).await }
     }
 
     /// Does `read`, in a poll some time later.
     pub(crate) fn read_soon(&self, mode: Mode, read: impl FnOnce(&mut dyn StepReader) + Send + 'static) {
-        if mode == Mode::Called || !self.blocks {
-            return read(&mut **self.reader());
+        let errand = self.errand(read);
+        if self.reads_here(mode) {
+            errand();
+        } else {
+            self.errands.send(Box::new(errand));
         }
+    }
+
+    /// Whether a read keeps nobody waiting but the one who asks.
+    fn reads_here(&self, mode: Mode) -> bool {
+        mode == Mode::Called || !self.blocks
+    }
+
+    fn errand<T>(
+        &self,
+        read: impl FnOnce(&mut dyn StepReader) -> T + Send + 'static,
+    ) -> impl FnOnce() -> T + Send + 'static {
         let reader = Arc::clone(&self.reader);
-        let errand = move || read(&mut **reader.lock().unwrap_or_else(PoisonError::into_inner));
-        self.errands.send(Box::new(errand));
+        move || read(&mut **reader.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is recorded of the run `id`; its outputs have room for so many bytes.
+    pub(crate) async fn history(
+        &self,
+        mode: Mode,
+        id: &WorkflowId,
+        bytes_max: usize,
+    ) -> Result<History, StoreError> {
+        let mut history = History::with_room(bytes_max);
+        loop {
+            let id = id.clone();
+            let load = move |reader: &mut dyn StepReader| {
+                let is_more = history.load(&id, reader)?;
+                Ok::<_, StoreError>((history, is_more))
+            };
+            let is_more;
+            (history, is_more) = self.read(mode, load).await?;
+            if !is_more {
+                return Ok(history);
+            }
+        }
     }
 
     /// Applies `op`: in a call by blocking this thread, in a poll without.

@@ -30,6 +30,10 @@ pub const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 /// otherwise: 256 KiB.
 pub const PAYLOAD_WARN_BYTES: usize = 256 << 10;
 
+/// The most bytes of recorded values that a resumed run keeps in memory, unless
+/// [`Builder::history_bytes_max`] says otherwise: 64 MiB.
+pub const HISTORY_BYTES_MAX: usize = 64 << 20;
+
 /// So often an interrupted run is taken up before a panic of its body halts it, unless
 /// [`Builder::recoveries_max`] says otherwise.
 pub const RECOVERIES_MAX: u32 = 50;

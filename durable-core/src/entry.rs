@@ -12,14 +12,13 @@ use crate::draw;
 use crate::engine::Engine;
 use crate::error::{Error, InputMismatch};
 use crate::held::Held;
-use crate::history::History;
 use crate::key::{Position, WorkflowId};
 use crate::memo::WorkflowSpec;
 use crate::run::{Mode, Run, Seat};
 use crate::signal::{Given, Signal};
 use crate::store::{
-    Answer, Ask, Claim, Disown, End, Finish, Op, OwnerId, Release, RunRecord, RunStatus, Start, StepReader,
-    StepStatus, StoreError,
+    Answer, Ask, Claim, Disown, End, Finish, Op, OwnerId, Release, RunRecord, RunStatus, Start, StepStatus,
+    StoreError,
 };
 use crate::trace;
 use crate::waits::Waiting;
@@ -222,7 +221,7 @@ impl Request<'_> {
         if wake_at.is_some() {
             return Ok(Taken::Left);
         }
-        let (id, history, in_background) = (self.id.clone(), History::default(), self.intent.is_background());
+        let (id, history, in_background) = (self.id.clone(), Arc::default(), self.intent.is_background());
         let seat = Seat { id, epoch, nonce, seed, started, history, in_background };
         Ok(Taken::Ours { seat, recoveries: 0, input: input.json.clone() })
     }
@@ -231,9 +230,8 @@ impl Request<'_> {
     /// dropped with the claim; a failed run without one has nothing that could go otherwise, and stays as
     /// it is.
     async fn take_up(&self, run: RunRecord) -> Result<Taken, Error> {
-        let id = self.id.clone();
-        let read = move |reader: &mut dyn StepReader| reader.steps(&id, None, u32::MAX).map(History::new);
-        let mut history = match self.engine.core.read(self.mode, read).await {
+        let bytes_max = self.engine.settings.history_bytes_max;
+        let mut history = match self.engine.core.history(self.mode, self.id, bytes_max).await {
             Ok(history) => history,
             Err(source @ StoreError::Corrupt(_)) => {
                 return self.halt(&run, Error::store(self.id, source)).await;
@@ -259,7 +257,7 @@ impl Request<'_> {
             return Ok(Taken::Lost);
         };
         let RunRecord { id, nonce, seed, created: started, input, .. } = run;
-        let in_background = self.intent.is_background();
+        let (history, in_background) = (Arc::new(history), self.intent.is_background());
         let seat = Seat { id, epoch, nonce, seed, started, history, in_background };
         Ok(Taken::Ours { seat, recoveries, input })
     }

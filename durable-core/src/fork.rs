@@ -105,12 +105,12 @@ impl Fork {
 fn check(ticket: &Ticket) -> Result<(), Error> {
     let history = &ticket.scope.run.history;
     let moved = || Difference::Operation { nearest: None };
-    if let Some(step) = history.reach(&ticket.position) {
+    if let Some(step) = history.reach(ticket.position.path()) {
         return Err(diverges(ticket, step, recorded_operation(step), moved()));
     }
-    match history.first_below(&ticket.position) {
-        Some(inner) if inner.position.path().len() == ticket.position.path().len() + 2 => {
-            let same = inner.scope.as_deref() == Some(ticket.what.name);
+    match history.first_below(ticket.position.path()) {
+        Some(inner) if inner.path().len() == ticket.position.path().len() + 2 => {
+            let same = inner.scope() == Some(ticket.what.name);
             if same { Ok(()) } else { Err(diverges(ticket, inner, construct_around(inner), moved())) }
         }
         _ => Ok(()),

@@ -7,9 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::call::Known;
 use crate::engine::Engine;
 use crate::error::{Error, RunError};
-use crate::invoke::{Begun, Outcome, Prepared, record};
+use crate::invoke::{Outcome, Prepared, record};
 use crate::key::WorkflowId;
 use crate::memo::is_unwinding;
 use crate::outcome::Encoded;
@@ -91,9 +92,9 @@ impl<W: Workflow> Handle<W> {
 }
 
 fn wait_inside<W: Workflow>(prepared: &Prepared<W>, scope: &Arc<Scope>) -> Result<W::Returned, Error> {
-    match prepared.begin(scope)? {
-        Begun::Recorded(returned) => Ok(returned),
-        Begun::Fresh(call) => {
+    match prepared.begin(scope)?.here()? {
+        Known::Output(call, output) => Prepared::<W>::give_back(call, &output),
+        Known::Nothing(call) => {
             let encoded = while_blocked(|| block_on(ended::<W>(prepared, Some(&scope.run), Mode::Called)))?;
             record(call, prepared.stored(encoded)?)
         }
@@ -104,9 +105,9 @@ async fn wait_polled<W: Workflow>(prepared: Prepared<W>) -> Outcome<W> {
     let returned = match Ambient::current() {
         Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
             let recorded = async {
-                let call = match prepared.begin(&scope)? {
-                    Begun::Recorded(returned) => return Ok(returned),
-                    Begun::Fresh(call) => call,
+                let call = match prepared.begin(&scope)?.awaited().await? {
+                    Known::Output(call, output) => return Prepared::<W>::give_back(call, &output),
+                    Known::Nothing(call) => call,
                 };
                 let encoded = ended::<W>(&prepared, Some(&scope.run), Mode::Polled).await?;
                 call.conclude(encoded.clone(), Mode::Polled).await?;

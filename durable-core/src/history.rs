@@ -1,84 +1,276 @@
-//! What a run has recorded before this execution, loaded once and asked by position.
-//! The one rule: an entry is only handed out for its own position, so two branches can never swap results.
+//! What a run has recorded before this execution, read once at its start and asked by position.
+//! The one rule: a step is only handed out for its own position, so two branches can never swap results.
+//! All steps are known from the start, so what is missing, left over or not in its place shows without a read;
+//! the outputs alone, which can be large, may have to be read again.
 //! Knows no SQL and no types of the user.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+mod shapes;
+mod texts;
 
-use crate::key::{Position, StepKey};
-use crate::store::{Kind, StepRecord, StepStatus};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use self::shapes::{Shape, Shapes};
+pub(crate) use self::texts::Text;
+use self::texts::{Texts, Window};
+use crate::clock::Timestamp;
+use crate::key::{Position, StepKey, WorkflowId};
+use crate::store::{CorruptRow, Kind, StepReader, StepRow, StepStatus, StoreError};
+
+/// So many rows are loaded at once: what else waits for the reader has its turn between.
+const LOAD_ROWS: usize = 4_096;
 
 /// The recorded steps of a run, in the order of their positions.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    entries: Vec<Entry>,
+    steps: Vec<Step>,
+    /// The paths of their positions, one after the other.
+    paths: Vec<u32>,
+    shapes: Shapes,
+    texts: Texts,
+    /// The step that was reached last: the next one is mostly the one after it.
+    near: AtomicUsize,
 }
 
+/// What is kept of a row for all of the run.
 #[derive(Debug)]
-struct Entry {
-    step: StepRecord,
+struct Step {
+    timestamp: Timestamp,
+    args_fingerprint: Option<u64>,
+    /// Where its path ends in [`History::paths`].
+    path_end: u32,
+    shape: u32,
+    attempts: u32,
+    status: StepStatus,
     reached: AtomicBool,
 }
 
+/// A recorded step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recorded<'h> {
+    history: &'h History,
+    pub(crate) number: usize,
+}
+
+impl<'h> Recorded<'h> {
+    fn step(self) -> &'h Step {
+        &self.history.steps[self.number]
+    }
+
+    fn shape(self) -> &'h Shape {
+        self.history.shapes.get(self.step().shape)
+    }
+
+    pub(crate) fn path(self) -> &'h [u32] {
+        self.history.path(self.number)
+    }
+
+    pub(crate) fn key(self) -> StepKey {
+        StepKey::at(self.name(), self.path())
+    }
+
+    pub(crate) fn name(self) -> &'h str {
+        &self.shape().name
+    }
+
+    pub(crate) fn kind(self) -> Kind {
+        self.shape().kind
+    }
+
+    /// The construct whose branch it stands in.
+    pub(crate) fn scope(self) -> Option<&'h str> {
+        self.shape().scope.as_deref()
+    }
+
+    pub(crate) fn site(self) -> &'h str {
+        &self.shape().site
+    }
+
+    pub(crate) fn build(self) -> u64 {
+        self.shape().build
+    }
+
+    pub(crate) fn status(self) -> StepStatus {
+        self.step().status
+    }
+
+    pub(crate) fn args_fingerprint(self) -> Option<u64> {
+        self.step().args_fingerprint
+    }
+
+    pub(crate) fn attempts(self) -> u32 {
+        self.step().attempts
+    }
+
+    pub(crate) fn timestamp(self) -> Timestamp {
+        self.step().timestamp
+    }
+
+    /// The value or the error, if it is in memory; else [`History::read`] has it. It is taken once.
+    pub(crate) fn output(self) -> Option<Text> {
+        self.history.texts.take(self.number)
+    }
+
+    fn is_below(self, path: &[u32]) -> bool {
+        self.path().len() > path.len() && self.path().starts_with(path)
+    }
+
+    /// Whether this is the row that was loaded for it.
+    fn is_of(self, row: &StepRow<'_>) -> bool {
+        self.path() == row.position.path() && self.timestamp() == row.timestamp && self.status() == row.status
+    }
+
+    /// The error for a row that was changed since it was loaded.
+    fn gone(self, id: &WorkflowId) -> StoreError {
+        let reason = "it is not what it was when the run was taken up".to_owned();
+        CorruptRow { table: "steps", key: format!("{id}, {}", self.key()), reason }.into()
+    }
+}
+
 impl History {
-    /// `steps` are in the order of their positions, as a store reads them.
-    pub(crate) fn new(steps: Vec<StepRecord>) -> Self {
-        debug_assert!(steps.is_sorted_by(|a, b| a.position < b.position), "a store reads steps in order");
-        let entries = steps.into_iter().map(|step| Entry { step, reached: AtomicBool::new(false) }).collect();
-        Self { entries }
+    /// None yet; the outputs of those to be loaded have room for so many bytes.
+    pub(crate) fn with_room(bytes_max: usize) -> Self {
+        Self { texts: Texts::with_room(bytes_max), ..Self::default() }
+    }
+
+    /// Loads the next steps of the run `id`; whether there can be more.
+    pub(crate) fn load(&mut self, id: &WorkflowId, reader: &mut dyn StepReader) -> Result<bool, StoreError> {
+        let after = self.all().next_back().and_then(|last| Position::new(last.path()));
+        let mut rows = 0;
+        reader.scan(id, after.as_ref(), &mut |row| {
+            self.push(&row);
+            rows += 1;
+            if rows < LOAD_ROWS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        if rows < LOAD_ROWS {
+            self.texts.close();
+        }
+        Ok(rows == LOAD_ROWS)
+    }
+
+    fn push(&mut self, row: &StepRow<'_>) {
+        let step = Step {
+            timestamp: row.timestamp,
+            args_fingerprint: row.args_fingerprint,
+            path_end: 0,
+            shape: self.shapes.number(row),
+            attempts: row.attempts,
+            status: row.status,
+            reached: AtomicBool::new(false),
+        };
+        self.add(step, row.position.path(), Some(row.output));
+    }
+
+    fn add(&mut self, mut step: Step, path: &[u32], output: Option<&str>) {
+        debug_assert!(
+            self.all().next_back().is_none_or(|last| last.path() < path),
+            "a store reads steps in order"
+        );
+        self.texts.load(self.len(), output);
+        self.paths.extend_from_slice(path);
+        // Before a u32 is too small, the paths take 16 GiB.
+        step.path_end = u32::try_from(self.paths.len()).unwrap_or(u32::MAX);
+        self.steps.push(step);
+    }
+
+    /// Reads the output of step `number` of the run `id`, and some of those that follow, as long as they are
+    /// what was loaded.
+    pub(crate) fn read(
+        &self,
+        id: &WorkflowId,
+        number: usize,
+        reader: &mut dyn StepReader,
+    ) -> Result<Text, StoreError> {
+        // Somebody else may have read it meanwhile.
+        if let Some(text) = self.texts.take(number) {
+            return Ok(text);
+        }
+        let after = number.checked_sub(1).and_then(|before| Position::new(self.path(before)));
+        let (rows, mut window) = (self.texts.rows_from(number), Window::at(number));
+        let scanned = reader.scan(id, after.as_ref(), &mut |row| {
+            let is_next = window.next() < self.len() && self.at(window.next()).is_of(&row);
+            if is_next && window.push(row.output).is_some() && !window.is_full(rows) {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        // A row that comes later and cannot be read is told when it is asked for.
+        self.texts.insert(window).ok_or_else(|| scanned.err().unwrap_or_else(|| self.at(number).gone(id)))
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.steps.len()
     }
 
-    /// What is recorded at `position`; it counts as reached from now on.
-    pub(crate) fn reach(&self, position: &Position) -> Option<&StepRecord> {
-        let entry = &self.entries[self.index_of(position)?];
-        entry.reached.store(true, Ordering::Relaxed);
-        Some(&entry.step)
+    fn at(&self, number: usize) -> Recorded<'_> {
+        Recorded { history: self, number }
     }
 
-    /// The first step recorded in a scope below `position`.
-    pub(crate) fn first_below(&self, position: &Position) -> Option<&StepRecord> {
-        let after = self.entries.partition_point(|entry| entry.step.position <= *position);
-        self.entries.get(after).map(|entry| &entry.step).filter(|step| step.position.is_below(position))
+    /// The step whose output `text` is.
+    pub(crate) fn step_of(&self, text: &Text) -> Recorded<'_> {
+        self.at(text.number)
+    }
+
+    fn all(&self) -> impl DoubleEndedIterator<Item = Recorded<'_>> {
+        (0..self.len()).map(|number| self.at(number))
+    }
+
+    fn path(&self, number: usize) -> &[u32] {
+        let start = number.checked_sub(1).map_or(0, |before| self.steps[before].path_end);
+        &self.paths[start as usize..self.steps[number].path_end as usize]
+    }
+
+    /// What is recorded at the position with this path; it counts as reached from now on.
+    pub(crate) fn reach(&self, path: &[u32]) -> Option<Recorded<'_>> {
+        let near = self.near.load(Ordering::Relaxed);
+        let is_near = near < self.len() && self.path(near) == path;
+        let step = if is_near { self.at(near) } else { self.find(path)? };
+        self.near.store(step.number + 1, Ordering::Relaxed);
+        step.step().reached.store(true, Ordering::Relaxed);
+        Some(step)
+    }
+
+    /// The first step recorded in a scope below the position with this path.
+    pub(crate) fn first_below(&self, path: &[u32]) -> Option<Recorded<'_>> {
+        self.after(|other| other <= path).filter(|step| step.is_below(path))
     }
 
     /// The first step recorded after the position with this path, in its scope or below that.
-    pub(crate) fn first_after(&self, path: &[u32]) -> Option<&StepRecord> {
+    pub(crate) fn first_after(&self, path: &[u32]) -> Option<Recorded<'_>> {
         let (number, scope) = path.split_last()?;
         let is_before = |other: &[u32]| match other.get(..scope.len()) {
             Some(outer) if outer == scope => other.get(scope.len()).is_none_or(|other| other <= number),
             _ => other < scope,
         };
-        let after = self.entries.partition_point(|entry| is_before(entry.step.position.path()));
-        let step = &self.entries.get(after)?.step;
-        step.position.path().starts_with(scope).then_some(step)
+        self.after(is_before).filter(|step| step.path().starts_with(scope))
     }
 
     /// The operation `name` that is recorded nearest to `position` in the same scope, if it is recorded there
     /// at all.
     pub(crate) fn nearest(&self, name: &str, kind: Kind, position: &Position) -> Option<StepKey> {
-        let alike = |step: &&StepRecord| {
-            step.name == name && step.kind == kind && step.position.scope() == position.scope()
+        let distance = |step: Recorded<'_>| {
+            let (number, scope) = step.path().split_last()?;
+            let alike = scope == position.scope() && step.kind() == kind && step.name() == name;
+            alike.then(|| number.abs_diff(position.number()))
         };
-        let steps = self.entries.iter().map(|entry| &entry.step).filter(alike);
-        steps.min_by_key(|step| step.position.number().abs_diff(position.number())).map(StepRecord::key)
+        let alike = self.all().filter_map(|step| Some((distance(step)?, step)));
+        alike.min_by_key(|(distance, _)| *distance).map(|(_, step)| step.key())
     }
 
     /// The recorded steps that this execution has not come to. What lies in an inline child that was reached
     /// as a whole is not counted.
     pub(crate) fn unreached(&self) -> Vec<StepKey> {
-        let mut skipped: Option<&Position> = None;
+        let mut skipped: Option<&[u32]> = None;
         let mut keys = Vec::new();
-        for Entry { step, reached } in &self.entries {
-            if skipped.is_some_and(|child| step.position.is_below(child)) {
+        for step in self.all() {
+            if skipped.is_some_and(|child| step.is_below(child)) {
                 continue;
             }
-            if !reached.load(Ordering::Relaxed) {
+            if !step.step().reached.load(Ordering::Relaxed) {
                 keys.push(step.key());
-            } else if step.kind == Kind::Child {
-                skipped = Some(&step.position);
+            } else if step.kind() == Kind::Child {
+                skipped = Some(step.path());
             }
         }
         keys
@@ -87,138 +279,71 @@ impl History {
     /// The failed steps that nothing came after, in their scope or in an outer one: the failure that escaped
     /// from the workflow, and the children that it passed through. What lies in a completed child stays.
     pub(crate) fn escaped(&self) -> Vec<Position> {
-        let failed =
-            self.entries.iter().map(|entry| &entry.step).filter(|step| step.status == StepStatus::Failed);
-        failed
-            .map(|step| &step.position)
-            .filter(|at| self.is_last(at) && !self.is_settled(at))
-            .cloned()
-            .collect()
+        let failed = self.all().filter(|step| step.status() == StepStatus::Failed).map(Recorded::path);
+        failed.filter(|path| self.is_last(path) && !self.is_settled(path)).filter_map(Position::new).collect()
     }
 
     /// Forgets the steps at `positions`.
     pub(crate) fn remove(&mut self, positions: &[Position]) {
-        self.entries.retain(|entry| positions.binary_search(&entry.step.position).is_err());
+        if positions.is_empty() {
+            return;
+        }
+        let left = Self::with_room(self.texts.bytes_max());
+        let Self { steps, paths, shapes, texts, .. } = std::mem::replace(self, left);
+        self.shapes = shapes;
+        let mut start = 0;
+        for (number, step) in steps.into_iter().enumerate() {
+            let (output, end) = (texts.take(number), step.path_end as usize);
+            let path = &paths[start..end];
+            start = end;
+            if positions.binary_search_by(|position| position.path().cmp(path)).is_err() {
+                self.add(step, path, output.as_ref().map(Text::as_str));
+            }
+        }
+        self.texts.close();
     }
 
-    /// Whether nothing is recorded after `position` in its scope and in all outer ones.
-    fn is_last(&self, position: &Position) -> bool {
-        let path = position.path();
+    /// Whether nothing is recorded after the position with this path in its scope and in all outer ones.
+    fn is_last(&self, path: &[u32]) -> bool {
         (0..path.len()).step_by(2).all(|depth| {
-            let end = self.entries.partition_point(|entry| {
-                let other = entry.step.position.path();
-                other.get(..depth).unwrap_or(other) <= &path[..depth]
-            });
-            let last = end.checked_sub(1).map(|last| self.entries[last].step.position.path());
+            let end = self.count(|other| other.get(..depth).unwrap_or(other) <= &path[..depth]);
+            let last = end.checked_sub(1).map(|last| self.path(last));
             last.is_none_or(|last| {
                 last[..depth.min(last.len())] != path[..depth] || last[depth] <= path[depth]
             })
         })
     }
 
-    /// Whether an inline child around `position` has completed.
-    fn is_settled(&self, position: &Position) -> bool {
-        let path = position.path();
-        let around = (1..path.len()).step_by(2).filter_map(|len| Position::new(&path[..len]));
-        around
-            .filter_map(|outer| self.index_of(&outer))
-            .any(|i| self.entries[i].step.status == StepStatus::Completed)
+    /// Whether an inline child around the position with this path has completed.
+    fn is_settled(&self, path: &[u32]) -> bool {
+        let around = (1..path.len()).step_by(2).filter_map(|len| self.find(&path[..len]));
+        around.map(Recorded::status).any(|status| status == StepStatus::Completed)
     }
 
-    fn index_of(&self, position: &Position) -> Option<usize> {
-        self.entries.binary_search_by(|entry| entry.step.position.cmp(position)).ok()
+    fn find(&self, path: &[u32]) -> Option<Recorded<'_>> {
+        self.after(|other| other < path).filter(|step| step.path() == path)
+    }
+
+    /// The first step that does not come before what `is_before` tells, if there is one.
+    fn after(&self, is_before: impl Fn(&[u32]) -> bool) -> Option<Recorded<'_>> {
+        let number = self.count(is_before);
+        (number < self.len()).then(|| self.at(number))
+    }
+
+    /// How many steps come before what `is_before` tells.
+    fn count(&self, is_before: impl Fn(&[u32]) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if is_before(self.path(middle)) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Timestamp;
-    use crate::store::Epoch;
-
-    /// A history of steps `path: status`, where a path of an inline child ends in `c`.
-    fn history(steps: &[(&str, StepStatus)]) -> History {
-        let step = |(path, status): &(&str, StepStatus)| StepRecord {
-            position: position(path.trim_end_matches('c')),
-            name: "work".into(),
-            kind: if path.ends_with('c') { Kind::Child } else { Kind::Step },
-            scope: None,
-            status: *status,
-            output: "null".into(),
-            args_fingerprint: None,
-            args: None,
-            site: "a.rs:1".into(),
-            attempts: 1,
-            started: Timestamp::from_millis(0),
-            timestamp: Timestamp::from_millis(0),
-            epoch: Epoch(1),
-            build: 0,
-            edited: false,
-        };
-        History::new(steps.iter().map(step).collect())
-    }
-
-    fn position(text: &str) -> Position {
-        let path: Vec<u32> = text.split('.').map(|n| n.parse().unwrap()).collect();
-        Position::new(path).unwrap()
-    }
-
-    use StepStatus::{Completed as Ok, Failed as Bad};
-
-    #[track_caller]
-    fn check_escaped(steps: &[(&str, StepStatus)], expected: &[&str]) {
-        let escaped: Vec<_> = history(steps).escaped().iter().map(ToString::to_string).collect();
-        assert_eq!(escaped, expected);
-    }
-
-    #[test]
-    fn the_failure_that_escaped_is_the_one_that_nothing_came_after() {
-        check_escaped(&[("0", Ok), ("1", Bad)], &["1"]);
-        check_escaped(&[("0", Bad), ("1", Ok)], &[]);
-        check_escaped(&[("0", Bad), ("1", Bad)], &["1"]);
-        check_escaped(&[], &[]);
-    }
-
-    #[test]
-    fn branches_do_not_come_after_one_another() {
-        check_escaped(&[("0.0.0", Bad), ("0.1.0", Ok), ("0.1.1", Ok)], &["0.0.0"]);
-        check_escaped(&[("0.0.0", Bad), ("0.0.1", Ok), ("0.1.0", Bad)], &["0.1.0"]);
-        check_escaped(&[("0.0.0", Bad), ("1", Ok)], &[]);
-    }
-
-    #[test]
-    fn a_failed_child_is_dropped_with_what_failed_in_it() {
-        check_escaped(&[("0c", Bad), ("0.0.0", Ok), ("0.0.1", Bad)], &["0", "0.0.1"]);
-        check_escaped(&[("0c", Ok), ("0.0.0", Bad)], &[]);
-        check_escaped(&[("0.0.0", Bad)], &["0.0.0"]);
-    }
-
-    #[test]
-    fn what_lies_in_a_reached_child_is_not_left_over() {
-        let history = history(&[("0c", Ok), ("0.0.0", Ok), ("1", Ok), ("2", Ok)]);
-        history.reach(&position("0"));
-        history.reach(&position("2"));
-        assert_eq!(history.unreached().iter().map(StepKey::as_str).collect::<Vec<_>>(), ["work_1"]);
-    }
-
-    #[test]
-    fn what_comes_after_a_position_stands_in_its_scope() {
-        let history = history(&[("1", Ok), ("2.0.0", Ok), ("2.0.3", Ok), ("2.1.0", Ok), ("4.0.7", Ok)]);
-        let after = |path: &[u32]| history.first_after(path).map(|step| step.position.to_string());
-        assert_eq!(after(&[0]).as_deref(), Some("1"));
-        assert_eq!(after(&[2]).as_deref(), Some("4.0.7"));
-        assert_eq!(after(&[2, 0, 0]).as_deref(), Some("2.0.3"));
-        assert_eq!(
-            (after(&[2, 0, 3]), after(&[2, 1, 0]), after(&[4]), after(&[5])),
-            (None, None, None, None)
-        );
-    }
-
-    #[test]
-    fn only_steps_below_a_position_are_below_it() {
-        let history = history(&[("1", Ok), ("2.0.0", Ok), ("3", Ok)]);
-        assert!(history.first_below(&position("1")).is_none());
-        assert!(history.first_below(&position("2")).is_some());
-        assert!(history.first_below(&position("3")).is_none());
-    }
-}
+mod tests;

@@ -17,12 +17,13 @@ use std::task::{Context, Poll};
 use self::ending::{Closing, close, settled};
 use self::root::Root;
 use crate::args::ArgsSink;
-use crate::call::Call;
+use crate::call::{Call, Found, Known};
 use crate::engine::Engine;
 
 use crate::entry::{Admission, Encoding, Intent, Request};
 use crate::error::{Error, RunError};
 use crate::held::Held;
+use crate::history::Text;
 use crate::key::WorkflowId;
 use crate::memo::{WorkflowSpec, is_unwinding, message};
 use crate::outcome::{Codec, Encoded, Undecodable, Unstorable, decode_input, encode_input};
@@ -195,9 +196,9 @@ impl<W: SyncWorkflow> Invocation<W> {
     /// Runs as an operation of another run, which records the outcome at its own position.
     fn run_inside(self, scope: &Arc<Scope>) -> Result<W::Returned, Error> {
         let prepared = self.prepare()?;
-        match prepared.begin(scope)? {
-            Begun::Recorded(returned) => Ok(returned),
-            Begun::Fresh(call) => record(call, prepared.run(Some(&scope.run))?),
+        match prepared.begin(scope)?.here()? {
+            Known::Nothing(call) => record(call, prepared.run(Some(&scope.run))?),
+            Known::Output(call, output) => Prepared::<W>::give_back(call, &output),
         }
     }
 }
@@ -259,9 +260,9 @@ async fn run_recorded<W: AsyncWorkflow>(
     scope: &Arc<Scope>,
 ) -> Result<W::Returned, Error> {
     let prepared = call.prepare()?;
-    let call = match prepared.begin(scope)? {
-        Begun::Recorded(returned) => return Ok(returned),
-        Begun::Fresh(call) => call,
+    let call = match prepared.begin(scope)?.awaited().await? {
+        Known::Nothing(call) => call,
+        Known::Output(call, output) => return Prepared::<W>::give_back(call, &output),
     };
     let encoded = prepared.run_async(Some(&scope.run)).await?;
     call.conclude(encoded.clone(), Mode::Polled).await?;
@@ -333,17 +334,21 @@ impl<W: Workflow> Prepared<W> {
     }
 
     /// Takes a position in the run that asks, and looks at what is recorded there.
-    pub(crate) fn begin(&self, scope: &Arc<Scope>) -> Result<Begun<W::Returned>, Error> {
+    pub(crate) fn begin(&self, scope: &Arc<Scope>) -> Result<Found, Error> {
         let mut args = ArgsSink::new();
         args.add(self.id.as_str());
         args.add(&self.input.as_ref().map(|input| input.fingerprint));
-        let call = Call::begin(scope, Kind::Workflow, W::SPEC.name, W::SPEC.site, args.finish())?;
-        let Some(step) = call.recorded()? else { return Ok(Begun::Fresh(call)) };
-        let returned =
-            W::codec().decode(step.status, &step.output).map_err(|source| call.undecodable(source))?;
-        let at = step.timestamp;
+        Call::begin(scope, Kind::Workflow, W::SPEC.name, W::SPEC.site, args.finish())?.look()
+    }
+
+    /// What is recorded there, which ends the operation.
+    pub(crate) fn give_back(call: Call, output: &Text) -> Result<W::Returned, Error> {
+        let step = call.run().history.step_of(output);
+        let (status, at) = (step.status(), step.timestamp());
+        let returned = W::codec().decode(status, output.as_str());
+        let returned = returned.map_err(|source| call.undecodable(source))?;
         call.end(at);
-        Ok(Begun::Recorded(returned))
+        Ok(returned)
     }
 
     fn undecodable(&self, source: Undecodable) -> Error {
@@ -355,12 +360,6 @@ impl<W: Workflow> Prepared<W> {
             source: Arc::new(source),
         }
     }
-}
-
-/// What a position of the run that asks holds.
-pub(crate) enum Begun<R> {
-    Recorded(R),
-    Fresh(Call),
 }
 
 /// Records how a run ended in the run that asked for it.

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::args::Args;
-use crate::call::{Call, Recording};
+use crate::call::{Call, Known, Recording};
 use crate::clock::Pause;
 use crate::error::Error;
 use crate::failed::{FailureKind, StepFailed};
+use crate::history::Text;
 use crate::outcome::{Codec, Settled, Tried, Undecodable, settle, settle_failed};
 use crate::run::{Ambient, Run, StepContext, any_live, any_strict};
 use crate::scope::Scope;
@@ -222,8 +223,8 @@ fn attempt<R>(
     body: &mut dyn FnMut() -> Option<R>,
 ) -> Result<Result<R, StepFailed>, Error> {
     let caught = {
-        let _in_step = Ambient::InStep(StepContext::new(call.run(), &call.key)).enter();
-        let span = trace::step_span(&call.run().id, call.ticket.what.name, &call.key, attempt, false);
+        let _in_step = Ambient::InStep(StepContext::new(call.run(), call.key())).enter();
+        let span = trace::step_span(&call.run().id, call.ticket.what.name, || call.key(), attempt, false);
         catch_unwind(AssertUnwindSafe(|| span.in_scope(body)))
     };
     match caught {
@@ -240,7 +241,7 @@ pub(crate) fn fault_or<T>(run: &Run, value: T) -> Result<T, Error> {
 
 pub(crate) fn panicked(call: &Call, attempts: u32, message: &str) -> StepFailed {
     let message = format!("{message} (in the step declared at {})", call.ticket.what.site);
-    StepFailed::new(FailureKind::Panic, call.key.as_str(), message, attempts)
+    StepFailed::new(FailureKind::Panic, call.key().as_str(), message, attempts)
 }
 
 /// The message of a panic, as `std` would print it.
@@ -296,21 +297,33 @@ impl<R> Conclusion<R> {
     }
 }
 
-/// What a position holds for its operation.
-pub(crate) enum Replayed<R> {
-    /// Nothing: the body is to run.
+/// What a replay comes to.
+enum Replayed<R> {
+    /// Nothing is recorded: the body is to run.
     Fresh(Call),
     Recorded(Conclusion<R>),
 }
 
 /// Gives back what is recorded at the position of `call`, and ends it; where nothing is, gives it back.
-pub(crate) fn replay<C: Codec>(call: Call, codec: C) -> Result<Replayed<C::Returned>, Error> {
-    let Some(step) = call.recorded()? else { return Ok(Replayed::Fresh(call)) };
-    let span = trace::step_span(&call.run().id, &step.name, &call.key, step.attempts, true);
-    let conclusion = span.in_scope(|| decode(&call, codec, step.status, &step.output))?;
-    let at = step.timestamp;
+fn replay<C: Codec>(call: Call, codec: C) -> Result<Replayed<C::Returned>, Error> {
+    match call.look()?.here()? {
+        Known::Nothing(call) => Ok(Replayed::Fresh(call)),
+        Known::Output(call, output) => replayed(call, codec, &output).map(Replayed::Recorded),
+    }
+}
+
+/// What was recorded for `call`, as its caller gets it; that ends the call.
+pub(crate) fn replayed<C: Codec>(
+    call: Call,
+    codec: C,
+    output: &Text,
+) -> Result<Conclusion<C::Returned>, Error> {
+    let step = call.run().history.step_of(output);
+    let span = trace::step_span(&call.run().id, step.name(), || call.key(), step.attempts(), true);
+    let conclusion = span.in_scope(|| decode(&call, codec, step.status(), output.as_str()))?;
+    let at = step.timestamp();
     call.end(at);
-    Ok(Replayed::Recorded(conclusion))
+    Ok(conclusion)
 }
 
 /// Records how the body ended; what the caller gets is what was decoded from the record.
@@ -371,7 +384,7 @@ fn settle_call<C: Codec>(
     attempts: u32,
 ) -> Result<Settled<Result<C::Returned, StepFailed>>, Error> {
     let bytes_max = call.run().settings.payload_bytes_max;
-    let tried = Tried { step: call.key.as_str(), attempts };
+    let tried = Tried { step: call.key().as_str(), attempts };
     // What the user's serde does with the result is part of the step: it can panic too.
     let settled = ended.and_then(|returned| {
         let settle = || settle(&codec, tried, returned, bytes_max);

@@ -14,13 +14,14 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use crate::args::Args;
-use crate::call::{Call, Recording};
+use crate::call::{Call, Found, Known, Reading, Recording};
 use crate::clock::Pause;
 use crate::error::Error;
 use crate::failed::{FailureKind, StepFailed};
+use crate::history::Text;
 use crate::memo::{
-    Conclusion, Place, Replayed, StepSpec, fault_or, message, panicked, place, recorded, refused, replay,
-    submit, wait_before_retry,
+    Conclusion, Place, StepSpec, fault_or, message, panicked, place, recorded, refused, replayed, submit,
+    wait_before_retry,
 };
 use crate::outcome::Codec;
 use crate::run::{Ambient, Run, StepContext};
@@ -95,6 +96,7 @@ pin_project! {
 enum Stage {
     New,
     Plain(Option<Ambient>),
+    Reading(Box<Reading>),
     Attempt(Box<Attempt>),
     Waiting(Box<Attempt>, Box<Rest>),
     Recording(Box<Recording>),
@@ -121,6 +123,7 @@ impl Stage {
     fn call_mut(&mut self) -> Option<&mut Call> {
         match self {
             Self::Attempt(attempt) | Self::Waiting(attempt, _) => Some(&mut attempt.call),
+            Self::Reading(reading) => Some(&mut reading.call),
             Self::Recording(recording) => Some(&mut recording.call),
             Self::New | Self::Plain(_) | Self::Stopped(_) | Self::Done => None,
         }
@@ -131,7 +134,7 @@ impl Stage {
         match self {
             Self::Attempt(attempt) | Self::Waiting(attempt, _) => Some(attempt.within.clone()),
             Self::Plain(within) => within.clone(),
-            Self::New | Self::Recording(_) | Self::Stopped(_) | Self::Done => None,
+            Self::New | Self::Reading(_) | Self::Recording(_) | Self::Stopped(_) | Self::Done => None,
         }
     }
 }
@@ -176,6 +179,15 @@ where
                     attempt.start(this.spec);
                     *this.stage = Stage::Attempt(attempt);
                 }
+                Stage::Reading(mut reading) => match reading.poll(cx) {
+                    Poll::Pending => {
+                        *this.stage = Stage::Reading(reading);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(output) => {
+                        break Ended::replayed(reading.call, *this.codec, output);
+                    }
+                },
                 Stage::Recording(mut recording) => match recording.poll(cx) {
                     Poll::Pending => {
                         *this.stage = Stage::Recording(recording);
@@ -214,6 +226,17 @@ enum Ended<R> {
     Fault(Arc<Run>, Error),
 }
 
+impl<R> Ended<R> {
+    /// By what is recorded for `call`.
+    fn replayed<C: Codec<Returned = R>>(call: Call, codec: C, output: Result<Text, Error>) -> Self {
+        let run = Arc::clone(call.run());
+        match output.and_then(|output| replayed(call, codec, &output)) {
+            Ok(conclusion) => Self::Concluded(conclusion, false),
+            Err(fault) => Self::Fault(run, fault),
+        }
+    }
+}
+
 impl<C, P, M, F> StepFuture<C, P, M, F>
 where
     C: Codec,
@@ -238,11 +261,15 @@ where
         };
         let args = this.args.take().unwrap_or_default();
         let StepSpec { name, site, .. } = *this.spec;
-        let replayed =
-            Call::begin(&scope, Kind::Step, name, *site, args).and_then(|call| replay(call, *this.codec));
-        match replayed {
-            Ok(Replayed::Recorded(conclusion)) => Some(Ended::Concluded(conclusion, false)),
-            Ok(Replayed::Fresh(call)) => {
+        match Call::begin(&scope, Kind::Step, name, *site, args).and_then(Call::look) {
+            Ok(Found::Known(Known::Output(call, output))) => {
+                Some(Ended::replayed(call, *this.codec, Ok(output)))
+            }
+            Ok(Found::Unread(unread)) => {
+                *this.stage = Stage::Reading(Box::new(unread.read()));
+                None
+            }
+            Ok(Found::Known(Known::Nothing(call))) => {
                 *this.stage = Stage::Attempt(Box::new(Attempt::first(call, this.spec)));
                 None
             }
@@ -348,10 +375,10 @@ impl Attempt {
     /// What each attempt has of its own.
     fn parts(call: &Call, spec: &StepSpec, number: u32) -> (trace::Span, Option<Pause>, Ambient) {
         let run = call.run();
-        let span = trace::step_span(&run.id, spec.name, &call.key, number, false);
+        let span = trace::step_span(&run.id, spec.name, || call.key(), number, false);
         let timeout =
             spec.timeout_ms.map(|ms| Pause::new(Arc::clone(&run.settings.clock), Duration::from_millis(ms)));
-        (span, timeout, Ambient::InStep(StepContext::new(run, &call.key)))
+        (span, timeout, Ambient::InStep(StepContext::new(run, call.key())))
     }
 
     /// Polls the body; its panic, and an attempt that takes too long, are failures.
@@ -377,7 +404,7 @@ impl Attempt {
                     format!("it took longer than its timeout (declared at {})", self.call.ticket.what.site);
                 Poll::Ready(Err(StepFailed::new(
                     FailureKind::Timeout,
-                    self.call.key.as_str(),
+                    self.call.key().as_str(),
                     message,
                     self.number,
                 )))

@@ -30,7 +30,7 @@ pub(crate) struct Run {
     pub(crate) nonce: u64,
     pub(crate) seed: u64,
     pub(crate) started: Timestamp,
-    pub(crate) history: History,
+    pub(crate) history: Arc<History>,
     pub(crate) mode: Mode,
     /// Whether nobody calls for it: it can be unloaded from memory while it waits.
     pub(crate) in_background: bool,
@@ -69,7 +69,7 @@ pub(crate) struct Seat {
     pub(crate) nonce: u64,
     pub(crate) seed: u64,
     pub(crate) started: Timestamp,
-    pub(crate) history: History,
+    pub(crate) history: Arc<History>,
     pub(crate) in_background: bool,
 }
 

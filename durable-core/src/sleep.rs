@@ -9,7 +9,7 @@ use std::task::{Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use crate::args::ArgsSink;
-use crate::call::Call;
+use crate::call::{Call, Found, Known};
 use crate::clock::{Pause, Timestamp, next_pause};
 use crate::error::Error;
 use crate::key::Site;
@@ -88,7 +88,14 @@ impl Until {
 fn block(until: Until, caller: &Location<'static>) {
     let ambient = Ambient::current();
     let clock = ambient.clock();
-    let begun = begin(&ambient, until, caller).and_then(|begun| match begun {
+    let begun = match scope_of(&ambient) {
+        None => Ok(Begun::Recorded(None, until.from(clock.now()))),
+        Some(scope) => begin(scope, until, caller)
+            .and_then(Found::here)
+            .and_then(|known| begun(known, until))
+            .map_err(|fault| (Arc::clone(&scope.run), fault)),
+    };
+    let begun = begun.and_then(|begun| match begun {
         Begun::Fresh(mut call, wake) => {
             let run = Arc::clone(call.run());
             call.record(stored(wake), 1).map_err(|fault| (run, fault))?;
@@ -112,8 +119,16 @@ fn block(until: Until, caller: &Location<'static>) {
 async fn wait(until: Until, caller: &'static Location<'static>) {
     let ambient = Ambient::current();
     let clock = ambient.clock();
-    let begun = begin(&ambient, until, caller);
-    drop(ambient);
+    let begun = match scope_of(&ambient) {
+        None => Ok(Begun::Recorded(None, until.from(clock.now()))),
+        Some(scope) => {
+            let run = Arc::clone(&scope.run);
+            let found = begin(scope, until, caller);
+            drop(ambient);
+            let known = async { found?.awaited().await };
+            known.await.and_then(|known| begun(known, until)).map_err(|fault| (run, fault))
+        }
+    };
     let begun = match begun {
         Ok(Begun::Recorded(call, wake)) => Ok((call, wake)),
         Ok(Begun::Fresh(call, wake)) => {
@@ -182,32 +197,36 @@ fn stored(wake: Timestamp) -> Encoded {
     Encoded { status: StepStatus::Completed, json: wake.as_millis().to_string() }
 }
 
-fn begin(ambient: &Ambient, until: Until, caller: &Location<'static>) -> Result<Begun, (Arc<Run>, Error)> {
+/// The scope whose operation a sleep is; none outside the body of a workflow.
+fn scope_of(ambient: &Ambient) -> Option<&Arc<Scope>> {
     match ambient {
-        Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
-            let site = Site { file: caller.file(), line: caller.line() };
-            find(scope, until, site).map_err(|fault| (Arc::clone(&scope.run), fault))
-        }
-        _ => Ok(Begun::Recorded(None, until.from(ambient.clock().now()))),
+        Ambient::Inside(scope) if !is_unwinding(&scope.run) => Some(scope),
+        _ => None,
     }
 }
 
 /// Takes a position, and looks for the time to wake there.
-fn find(scope: &Arc<Scope>, until: Until, site: Site) -> Result<Begun, Error> {
+fn begin(scope: &Arc<Scope>, until: Until, caller: &Location<'static>) -> Result<Found, Error> {
+    let site = Site { file: caller.file(), line: caller.line() };
     let mut args = ArgsSink::new();
     match until {
         Until::After(time) => args.add(&time),
         Until::At(at) => args.add(&at.as_millis()),
     }
-    let call = Call::begin(scope, Kind::Sleep, "sleep", site, args.finish())?;
-    if let Some(step) = call.recorded()? {
-        return match decode_input(Json::<i64>::NEW, &step.output) {
+    Call::begin(scope, Kind::Sleep, "sleep", site, args.finish())?.look()
+}
+
+fn begun(known: Known, until: Until) -> Result<Begun, Error> {
+    match known {
+        Known::Nothing(call) => {
+            let wake = until.from(call.started);
+            Ok(Begun::Fresh(call, wake))
+        }
+        Known::Output(call, output) => match decode_input(Json::<i64>::NEW, output.as_str()) {
             Ok((millis, _)) => Ok(Begun::Recorded(Some(call), Timestamp::from_millis(millis))),
             Err(undecodable) => Err(call.undecodable(undecodable)),
-        };
+        },
     }
-    let wake = until.from(call.started);
-    Ok(Begun::Fresh(call, wake))
 }
 
 fn end(call: Option<Call>, wake: Timestamp) {

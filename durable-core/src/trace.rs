@@ -17,14 +17,15 @@ mod on {
         tracing::info_span!("workflow", workflow = name, id = id.as_str())
     }
 
-    pub(crate) fn step_span(
+    /// `key` is asked for where somebody listens.
+    pub(crate) fn step_span<'k>(
         id: &WorkflowId,
         name: &str,
-        key: &StepKey,
+        key: impl Fn() -> &'k StepKey,
         attempt: u32,
         replayed: bool,
     ) -> Span {
-        tracing::info_span!("step", id = id.as_str(), step = name, key = key.as_str(), attempt, replayed)
+        tracing::info_span!("step", id = id.as_str(), step = name, key = key().as_str(), attempt, replayed)
     }
 
     pub(crate) fn current() -> Span {
@@ -55,7 +56,13 @@ mod off {
         Span
     }
 
-    pub(crate) fn step_span(_: &WorkflowId, _: &str, _: &StepKey, _: u32, _: bool) -> Span {
+    pub(crate) fn step_span<'k>(
+        _: &WorkflowId,
+        _: &str,
+        _: impl Fn() -> &'k StepKey,
+        _: u32,
+        _: bool,
+    ) -> Span {
         Span
     }
 

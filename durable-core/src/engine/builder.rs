@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Engine, PAYLOAD_BYTES_MAX, PAYLOAD_WARN_BYTES, RECOVERIES_MAX, STEPS_MAX};
+use super::{Engine, HISTORY_BYTES_MAX, PAYLOAD_BYTES_MAX, PAYLOAD_WARN_BYTES, RECOVERIES_MAX, STEPS_MAX};
 use crate::background::Background;
 use crate::clock::{Clock, SystemClock};
 use crate::core::{Core, Settings};
@@ -43,6 +43,7 @@ impl Default for Builder {
                 resources: HashMap::new(),
                 payload_warn_bytes: PAYLOAD_WARN_BYTES,
                 payload_bytes_max: PAYLOAD_BYTES_MAX,
+                history_bytes_max: HISTORY_BYTES_MAX,
                 steps_max: STEPS_MAX,
                 recoveries_max: RECOVERIES_MAX,
                 strict: false,
@@ -101,6 +102,13 @@ impl Builder {
     /// Warns of values with more bytes of JSON; by default [`PAYLOAD_WARN_BYTES`].
     pub fn payload_warn_bytes(mut self, bytes: usize) -> Self {
         self.settings.payload_warn_bytes = bytes;
+        self
+    }
+
+    /// Keeps at most so many bytes of recorded values in memory for a run that is resumed, and reads the others
+    /// when the run comes to them; by default [`HISTORY_BYTES_MAX`].
+    pub fn history_bytes_max(mut self, bytes: usize) -> Self {
+        self.settings.history_bytes_max = bytes;
         self
     }
 

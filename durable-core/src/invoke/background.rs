@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::{AsyncRunBuilder, Invocation, Prepared, RunBuilder};
 use crate::args::ArgsSink;
 use crate::background::{Execution, Job, Order};
-use crate::call::Call;
+use crate::call::{Call, Known};
 use crate::engine::Engine;
 use crate::entry::{Admission, Intent};
 use crate::error::Error;
@@ -156,10 +156,14 @@ impl<W: Workflow> Prepared<W> {
         args.add(self.id.as_str());
         args.add(&self.input.as_ref().map(|input| input.fingerprint));
         let call = Call::begin(scope, Kind::Start, W::SPEC.name, W::SPEC.site, args.finish())?;
-        if let Some(at) = call.recorded()?.map(|step| step.timestamp) {
-            call.end(at);
-            return Ok(Handle::new(self.engine, self.id));
-        }
+        let call = match call.look()?.awaited().await? {
+            Known::Nothing(call) => call,
+            Known::Output(call, output) => {
+                let at = call.run().history.step_of(&output).timestamp();
+                call.end(at);
+                return Ok(Handle::new(self.engine, self.id));
+            }
+        };
         let handle = self.hand_over(Some(&scope.run), mode).await?;
         let id = handle.id().as_str().to_owned();
         let (json, _) =

@@ -3,14 +3,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
 use super::Ended;
 use crate::args::Args;
-use crate::call::{Call, Recording};
-use crate::memo::{Replayed, WorkflowSpec, fault_or, is_unwinding, recorded, replay, submit};
+use crate::call::{Call, Found, Known, Reading, Recording};
+use crate::error::Error;
+use crate::history::Text;
+use crate::memo::{WorkflowSpec, fault_or, is_unwinding, recorded, submit};
 use crate::outcome::Codec;
 use crate::run::{Ambient, Run};
 use crate::scope::Scope;
@@ -50,6 +52,7 @@ enum Body {
     New,
     Plain,
     Root(Arc<Scope>),
+    Reading(Box<Reading>),
     Child(Box<Call>, Arc<Scope>),
     Recording(Box<Recording>),
     Stopped(Arc<Run>),
@@ -60,7 +63,12 @@ impl Body {
     fn scope(&self) -> Option<Arc<Scope>> {
         match self {
             Self::Root(scope) | Self::Child(_, scope) => Some(Arc::clone(scope)),
-            Self::New | Self::Plain | Self::Recording(_) | Self::Stopped(_) | Self::Done => None,
+            Self::New
+            | Self::Plain
+            | Self::Reading(_)
+            | Self::Recording(_)
+            | Self::Stopped(_)
+            | Self::Done => None,
         }
     }
 }
@@ -76,6 +84,10 @@ impl<C: Codec, F: Future<Output = C::Returned>> Future for WorkflowFuture<C, F> 
         }
         if let Body::Stopped(run) = &self.stage {
             return run.suspend_again(cx);
+        }
+        if let Body::Reading(reading) = self.as_mut().project().stage {
+            let output = ready!(reading.poll(cx));
+            return self.end_replayed(cx, output);
         }
         if matches!(self.stage, Body::Recording(_)) {
             return self.poll_recording(cx);
@@ -148,6 +160,20 @@ impl<C: Codec, F: Future<Output = C::Returned>> WorkflowFuture<C, F> {
         self.end(cx, ended)
     }
 
+    /// Gives back the child's recorded result.
+    fn end_replayed(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        output: Result<Text, Error>,
+    ) -> Poll<C::Returned> {
+        let this = self.as_mut().project();
+        let Body::Reading(reading) = std::mem::replace(this.stage, Body::Done) else {
+            return Poll::Pending;
+        };
+        let ended = Ended::replayed(reading.call, *this.codec, output);
+        self.end(cx, ended)
+    }
+
     /// What the poll returns, or the panic or fault that it ends in.
     fn end(self: Pin<&mut Self>, cx: &mut Context<'_>, ended: Ended<C::Returned>) -> Poll<C::Returned> {
         match ended {
@@ -168,12 +194,12 @@ impl<C: Codec, F: Future<Output = C::Returned>> WorkflowFuture<C, F> {
             Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
                 let args = this.args.take().unwrap_or_default();
                 let WorkflowSpec { name, site, .. } = **this.spec;
-                let call = Call::begin(&scope, Kind::Child, name, site, args);
-                match call.and_then(|call| replay(call, *this.codec)) {
-                    Ok(Replayed::Recorded(conclusion)) => {
-                        return Some(Ended::Concluded(conclusion, false));
+                match Call::begin(&scope, Kind::Child, name, site, args).and_then(Call::look) {
+                    Ok(Found::Known(Known::Output(call, output))) => {
+                        return Some(Ended::replayed(call, *this.codec, Ok(output)));
                     }
-                    Ok(Replayed::Fresh(call)) => {
+                    Ok(Found::Unread(unread)) => *this.stage = Body::Reading(Box::new(unread.read())),
+                    Ok(Found::Known(Known::Nothing(call))) => {
                         let inner = call.ticket.branch(0);
                         *this.stage = Body::Child(Box::new(call), inner);
                     }
