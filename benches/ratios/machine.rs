@@ -29,8 +29,17 @@ fn cpu() -> Duration {
 
 /// Bytes of this process that are in memory.
 pub(crate) fn resident() -> u64 {
+    memory("VmRSS:")
+}
+
+/// The most bytes of this process that were in memory at once.
+pub(crate) fn resident_peak() -> u64 {
+    memory("VmHWM:")
+}
+
+fn memory(line: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    let line = status.lines().find_map(|found| found.strip_prefix(line)).unwrap_or_default();
     line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or(0) * 1024
 }
 

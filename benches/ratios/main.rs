@@ -100,6 +100,13 @@ fn main() {
         workloads::resume(Path::new(&path));
         return;
     }
+    if let Some(path) =
+        std::env::args().nth(1).filter(|first| first == "--replay").and(std::env::args().nth(2))
+    {
+        workloads::replay(Path::new(&path));
+        println!("{}", machine::resident_peak());
+        return;
+    }
     println!("{}", machine::describe());
     println!(
         "| workload | raw steps/s | durable steps/s | ratio (least–most) | goal | raw CPU us/step | durable CPU us/step |"
@@ -122,19 +129,7 @@ fn main() {
         |folder| raw::at_once(folder, 1_000),
         |folder| workloads::parallel(folder, 1_000),
     );
-    for (name, steps) in [("replay of 10,000 steps", 10_000), ("replay of 100,000 steps", 100_000)] {
-        let folder = tempfile::tempdir_in(".").unwrap();
-        if wanted(name) {
-            workloads::record(folder.path(), steps);
-        }
-        compare(
-            name,
-            Some(0.5),
-            steps,
-            |_| raw::scan(folder.path()),
-            |_| workloads::replay(folder.path(), steps),
-        );
-    }
+    replay();
     if wanted("start") {
         let folder = tempfile::tempdir_in(".").unwrap();
         workloads::interrupt(folder.path());
@@ -157,6 +152,27 @@ fn main() {
 fn wanted(name: &str) -> bool {
     let only = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
     only.is_none_or(|only| name.contains(only.as_str()))
+}
+
+fn replay() {
+    let mut peaks = Vec::new();
+    for (name, goal, steps, bytes) in [
+        ("replay of 10,000 steps", Some(0.5), 10_000, workloads::OUTPUT.len() - 2),
+        ("replay of 100,000 steps", Some(0.5), 100_000, workloads::OUTPUT.len() - 2),
+        ("replay of 1,000,000 steps", Some(0.5), 1_000_000, workloads::OUTPUT.len() - 2),
+        ("replay of 100,000 steps of 4 KiB", None, 100_000, 4 << 10),
+    ] {
+        let folder = tempfile::tempdir_in(".").unwrap();
+        if wanted(name) {
+            workloads::record(folder.path(), steps, bytes);
+            peaks.push((name, workloads::replay_peak(folder.path())));
+        }
+        let raw = |_: &Path| raw::scan(folder.path());
+        compare(name, goal, steps, raw, |_| workloads::replay(folder.path()));
+    }
+    for (name, peak) in peaks {
+        println!("{name}: at most {:.0} MB resident, in a process of its own", peak as f64 / 1e6);
+    }
 }
 
 fn sequential() {

@@ -60,10 +60,15 @@ fn last() {
     }
 }
 
+#[step]
+fn fill(_number: u32, bytes: usize) -> String {
+    "x".repeat(bytes)
+}
+
 #[workflow]
-fn stops_at_its_end(count: u32) {
+fn stops_at_its_end(count: u32, bytes: usize) {
     for number in 0..count {
-        work(number);
+        fill(number, bytes);
     }
     if STOPS.load(Ordering::Relaxed) {
         // A fault that would not come again: the run is interrupted, without a panic's message on the screen.
@@ -143,21 +148,30 @@ pub(crate) fn parallel(folder: &Path, count: u32) -> Cost {
     })
 }
 
-/// Records a run of `count` steps that is interrupted after the last one.
-pub(crate) fn record(folder: &Path, count: u32) {
+/// Records a run of `count` steps with values of so many bytes, which is interrupted after the last one.
+pub(crate) fn record(folder: &Path, count: u32, bytes: usize) {
     let engine = open(folder, Durability::Off);
     STOPS.store(true, Ordering::Relaxed);
-    stops_at_its_end::durable("run", count).on(&engine).run().unwrap_err();
+    stops_at_its_end::durable("run", count, bytes).on(&engine).run().unwrap_err();
 }
 
-pub(crate) fn replay(folder: &Path, count: u32) -> Cost {
+pub(crate) fn replay(folder: &Path) -> Cost {
     let engine = open(folder, Durability::Off);
-    cost_of(|| drop(stops_at_its_end::durable("run", count).on(&engine).run().unwrap_err()))
+    STOPS.store(true, Ordering::Relaxed);
+    let _entered = engine.enter();
+    cost_of(|| drop(stops_at_its_end::resume("run").unwrap_err()))
+}
+
+/// The most memory that a process of its own takes to replay that run.
+pub(crate) fn replay_peak(folder: &Path) -> u64 {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output = command.arg("--replay").arg(folder).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
 
 /// Leaves a run as a killed process leaves it: owned by an owner that is dead.
 pub(crate) fn interrupt(folder: &Path) {
-    record(folder, 100);
+    record(folder, 100, OUTPUT.len() - 2);
 }
 
 /// Starts this program once more, to go on with that run, and waits for its first new step.
@@ -172,7 +186,7 @@ pub(crate) fn spawn_resume(folder: &Path) {
 
 pub(crate) fn resume(folder: &Path) {
     let engine = open(folder, Durability::Extra);
-    stops_at_its_end::durable("run", 100).on(&engine).run().unwrap();
+    stops_at_its_end::durable("run", 100, OUTPUT.len() - 2).on(&engine).run().unwrap();
 }
 
 /// Bytes of memory for each of `runs` runs that sleep.
