@@ -7,13 +7,15 @@ use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use durable::store::memory::MemoryStore;
 use durable::store::sqlite::SqliteStore;
 use durable::store::{
-    Answer, Candidate, CorruptRow, Op, OwnerId, Ownership, RunRecord, RunStatus, StepReader, StepRow,
-    StepStore, StoreError, Wanted,
+    Answer, Candidate, Claim, CorruptRow, Op, OwnerId, Ownership, RunRecord, RunStatus, Start, StepReader,
+    StepRow, StepStore, StoreError, Wanted,
 };
 use durable::{Engine, Error, Position, RunError, Timestamp, WorkflowId, step, workflow};
 use support::{Log, Switches, keys};
@@ -241,6 +243,56 @@ fn a_future_that_is_dropped_gives_its_run_up_without_waiting() {
         assert_eq!(everything::durable("y").on(engine).run().await.unwrap(), RESULT);
         assert_eq!(run.await.unwrap(), RESULT);
     });
+}
+
+/// A store that holds the write which takes run "x", until the test lets it go.
+struct Holds(MemoryStore, Sender<()>, Receiver<()>);
+
+impl StepStore for Holds {
+    fn apply(&mut self, ops: &[Op]) -> Result<Vec<Answer>, StoreError> {
+        let takes = |op: &Op| match op {
+            Op::Start(Start { id, .. }) | Op::Claim(Claim { id, .. }) => id.as_str() == "x",
+            _ => false,
+        };
+        if ops.iter().any(takes) {
+            self.1.send(()).unwrap();
+            self.2.recv().unwrap();
+        }
+        self.0.apply(ops)
+    }
+
+    fn reader(&self) -> Result<Box<dyn StepReader>, StoreError> {
+        self.0.reader()
+    }
+
+    fn owner(&self) -> OwnerId {
+        self.0.owner()
+    }
+}
+
+/// Bug: a future that was dropped while its start or its claim was being written left the run to its process, which
+/// did not execute it, so other processes waited for it as long as that lived. Cause: nobody held what was not
+/// taken yet. Fix: what was perhaps taken is disowned.
+#[test]
+fn a_future_that_is_dropped_while_it_takes_its_run_gives_that_up() {
+    let ((held, holds), (let_go, let_gone)) = (channel(), channel());
+    let (log, switches) = (Log::default(), Switches::default());
+    let store = Holds(MemoryStore::default(), held, let_gone);
+    let engine = support::builder(&log, &switches).store(store).unwrap();
+    for _ in ["the start", "the claim"] {
+        let mut taking = Box::pin(inner::durable("x").on(&engine).run());
+        while holds.try_recv().is_err() {
+            smol::block_on(smol::future::poll_once(&mut taking));
+        }
+        drop(taking);
+        let_go.send(()).unwrap();
+        // Writes go in their order, so what was handed over before this is written after it.
+        smol::block_on(inner::durable("other").on(&engine).run()).unwrap();
+        engine.reset("other").unwrap();
+        let run = engine.run("x").unwrap().unwrap();
+        assert_eq!((run.status, run.owner), (RunStatus::Running, None));
+    }
+    assert_eq!(log.count("inner"), 2, "of the other run alone");
 }
 
 #[test]

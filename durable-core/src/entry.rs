@@ -2,9 +2,12 @@
 //! function, record how it ended. The rows of the README's table "what a second call does" are decided here.
 //! Whoever holds a run gives it up on every way out, a dropped future included.
 
+mod taking;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::taking::Taking;
 use crate::circle::Told;
 use crate::clock::{Pause, Timestamp};
 use crate::core::Core;
@@ -17,8 +20,7 @@ use crate::memo::WorkflowSpec;
 use crate::run::{Mode, Run, Seat};
 use crate::signal::{Given, Signal};
 use crate::store::{
-    Answer, Ask, Claim, Disown, End, Finish, Op, OwnerId, Release, RunRecord, RunStatus, Start, StepStatus,
-    StoreError,
+    Answer, Ask, Claim, End, Finish, Op, OwnerId, RunRecord, RunStatus, Start, StepStatus, StoreError,
 };
 use crate::trace;
 use crate::waits::Waiting;
@@ -134,7 +136,9 @@ impl Request<'_> {
         if std::thread::panicking() {
             return Err(Error::Unwinding { workflow: self.id.clone() });
         }
-        let waiting = core.wait(self.parent.map(|run| (&*run.core, &run.id)), self.id)?;
+        // Who hands a run over to the background goes on without it.
+        let waiter = self.parent.filter(|_| !self.intent.is_background());
+        let waiting = core.wait(waiter.map(|run| (&*run.core, &run.id)), self.id)?;
         let reservation = match core.reserve(self.id) {
             Ok(reservation) => reservation,
             Err(signal) => return Ok(Admission::Wait(Wait::Signal(signal, waiting))),
@@ -159,7 +163,7 @@ impl Request<'_> {
                 Taken::Ours { seat, recoveries, input } => {
                     let settings = Arc::clone(&self.engine.settings);
                     let run = Run::new(Arc::clone(core), settings, seat, self.mode);
-                    if let Some(parent) = self.parent {
+                    if let Some(parent) = waiter {
                         parent.adopt(&run);
                     }
                     let held = Held::new(run, recoveries, reservation, waiting);
@@ -265,13 +269,13 @@ impl Request<'_> {
     /// Records that a run cannot go on, since its history cannot be read.
     async fn halt(&self, run: &RunRecord, fault: Error) -> Result<Taken, Error> {
         if let Answer::Claimed(epoch) = self.claim(run, Vec::new(), 0).await? {
+            let mut taking = Taking::new(self);
             let end = End::Halted { fault: fault.to_string(), escaped: run.escaped };
-            let (id, at) = (self.id.clone(), self.now());
-            let finish = Op::Finish(Finish { id: id.clone(), epoch, end, at });
-            if self.engine.core.commit(self.mode, finish).await.is_err() {
+            let finish = Op::Finish(Finish { id: self.id.clone(), epoch, end, at: self.now() });
+            match self.engine.core.commit(self.mode, finish).await {
+                Ok(_) => taking.is_over = true,
                 // The run stays interrupted, which loses nothing, but nobody's.
-                let release = Op::Release(Release { id, epoch, panicked: None, wake_at: None, at });
-                self.engine.core.commit_soon(self.mode, release).await;
+                Err(_) => taking.give_up().await,
             }
         }
         Err(fault)
@@ -309,14 +313,13 @@ impl Request<'_> {
         })))
     }
 
-    /// Commits a start or a claim. Where nobody can tell whether it went through, this process gives the run
-    /// up, since it is not going to execute it.
+    /// Commits a start or a claim.
     async fn take(&self, op: Op) -> Result<Answer, Error> {
-        let core = &self.engine.core;
-        let answered = core.commit(self.mode, op).await;
-        if matches!(answered, Err(StoreError::Unknown { .. })) {
-            let (id, owner, at) = (self.id.clone(), core.owner.clone(), self.now());
-            core.commit_soon(self.mode, Op::Disown(Disown { id, owner, at })).await;
+        let mut taking = Taking::new(self);
+        let answered = self.engine.core.commit(self.mode, op).await;
+        match answered {
+            Err(StoreError::Unknown { .. }) => taking.give_up().await,
+            _ => taking.is_over = true,
         }
         answered.map_err(|source| Error::store(self.id, source))
     }

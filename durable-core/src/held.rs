@@ -14,7 +14,7 @@ use crate::trace;
 use crate::waits::Waiting;
 
 /// So long a run in the background waits that was given up because its store failed.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// So long a run in the background waits after the first panic of its body, and at most: twice as long after
 /// each.
@@ -81,11 +81,17 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        match self.release() {
-            Some(op) if self.mode == Mode::Called => self.core.commits.commit_soon(op),
-            Some(op) => drop(self.core.commits.submit_soon(op)),
-            None => {}
+        if let Some(op) = self.release() {
+            give_up(&self.core, self.mode, op);
         }
+    }
+}
+
+/// Writes what gives a run up, from a drop: in a call by blocking this thread, in a poll without.
+pub(crate) fn give_up(core: &Core, mode: Mode, op: Op) {
+    match mode {
+        Mode::Called => core.commits.commit_soon(op),
+        Mode::Polled => drop(core.commits.submit_soon(op)),
     }
 }
 

@@ -190,7 +190,7 @@ fn release(id: &str, epoch: Epoch, panicked: Option<&str>) -> Op {
 }
 
 fn disown(id: &str, name: &str) -> Op {
-    Op::Disown(Disown { id: workflow(id), owner: owner(name), at: at(7) })
+    Op::Disown(Disown { id: workflow(id), owner: owner(name), wake_at: None, at: at(7) })
 }
 
 fn rewind(id: &str, expected: Epoch, from: &[u32]) -> Op {

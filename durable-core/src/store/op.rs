@@ -18,7 +18,8 @@ pub enum Op {
     Finish(Finish),
     /// Gives up the ownership of a run that has not ended. [`Answer::Done`] or [`Answer::Fenced`].
     Release(Release),
-    /// Gives up a run that this owner has, by whatever ownership: after a start or a claim of unknown fate.
+    /// Gives up a run that this owner has, by whatever ownership: after a start or a claim of unknown fate, or
+    /// whose caller has gone.
     /// [`Answer::Done`], or [`Answer::Fenced`] if somebody else or nobody has it.
     Disown(Disown),
     /// Cancels or pauses a run, and cancels those that it has started; one that somebody executes is only asked
@@ -142,6 +143,8 @@ pub struct Disown {
     pub id: WorkflowId,
     /// Who may have it without knowing.
     pub owner: OwnerId,
+    /// When it is to be taken up again, if it waits.
+    pub wake_at: Option<Timestamp>,
     /// When.
     pub at: Timestamp,
 }

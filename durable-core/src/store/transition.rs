@@ -98,7 +98,7 @@ pub(super) fn disown(run: &mut RunRecord, disown: &Disown) -> Answer {
     if run.owner.as_ref() != Some(&disown.owner) {
         return Answer::Fenced;
     }
-    (run.owner, run.updated) = (None, disown.at);
+    (run.owner, run.updated, run.wake_at) = (None, disown.at, disown.wake_at);
     heed(run);
     Answer::Done
 }

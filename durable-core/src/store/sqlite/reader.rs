@@ -190,8 +190,8 @@ impl StepReader for SqliteReader {
     }
 
     fn version(&mut self) -> Result<u64, StoreError> {
-        let version = self.connection.pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0));
-        version
+        let version = || self.connection.prepare_cached(VERSION)?.query_row([], |row| row.get::<_, i64>(0));
+        version()
             .map(i64::cast_unsigned)
             .map_err(|error| unavailable("ask whether anything was committed", &error))
     }
