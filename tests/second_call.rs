@@ -86,9 +86,11 @@ fn a_completed_run_gives_its_stored_result_and_runs_nothing() {
     let _entered = engine.enter();
     two_steps::run_durable("a").unwrap();
     log.take();
+    let ended = engine.run("a").unwrap();
     assert_eq!(two_steps::run_durable("a").unwrap(), "first done, second done");
     assert_eq!(two_steps::resume("a").unwrap(), "first done, second done");
     assert!(log.lines().is_empty());
+    assert_eq!(engine.run("a").unwrap(), ended, "the run was not taken up again");
 }
 
 #[test]

@@ -246,6 +246,8 @@ pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     #[test]
@@ -268,6 +270,41 @@ mod tests {
         drop(owner);
         assert!(!owners.lives(&id).unwrap());
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    }
+
+    // What cannot be opened says nothing of its owner, who may well live. Here a folder on the way to it is a file.
+    #[test]
+    fn an_owner_that_cannot_be_asked_is_not_taken_for_dead() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        let owners = Owners::of(&folder.path().join("file").join("a.db"));
+        assert!(owners.lives(&OwnerId("somebody".into())).is_err());
+    }
+
+    // A sweep takes a file that is not locked yet for one of the dead. Here there are as many sweeps as one owner
+    // bears, and they may all strike one.
+    #[test]
+    fn an_owner_that_is_swept_before_it_has_its_lock_takes_another_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let owners = Owners::of(&folder.path().join("a.db"));
+        let sweeps_left = AtomicU32::new(ATTEMPTS_MAX - 1);
+        let is_over = || sweeps_left.load(Ordering::Relaxed) == 0;
+        let sweep = || {
+            let unlocked = owners.ids().into_iter().find(|id| id.0.ends_with(UNLOCKED));
+            if unlocked.is_some_and(|id| fs::remove_file(owners.path_of(&id.0)).is_ok()) {
+                sweeps_left.fetch_sub(1, Ordering::Relaxed);
+            }
+        };
+        let joined: Vec<_> = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over() {
+                    sweep()
+                }
+            });
+            std::iter::from_fn(|| (!is_over()).then(|| owners.join().map(|owner| owner.is_some()))).collect()
+        });
+        let refused: Vec<_> = joined.iter().filter(|joined| !matches!(joined, Ok(true))).collect();
+        assert!(refused.is_empty(), "{refused:?}");
     }
 
     #[test]
@@ -303,6 +340,21 @@ mod tests {
         drop(turn);
         drop(first);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    }
+
+    // A look is a call of the system, and a turn of a lone process has none to spare.
+    #[test]
+    fn a_gate_looks_for_its_file_once_in_so_many_turns() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut gate = Gate::of(&folder.path().join("a.db")).unwrap();
+        drop(gate.turn());
+        fs::remove_file(&gate.path).unwrap();
+        for _ in 1..TURNS_PER_LOOK {
+            drop(gate.turn());
+            assert!(!gate.is_in_place());
+        }
+        drop(gate.turn());
+        assert!(gate.is_in_place());
     }
 
     #[test]

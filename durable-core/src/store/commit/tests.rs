@@ -208,6 +208,23 @@ fn a_give_up_that_could_not_be_written_goes_before_the_next_write() {
 }
 
 #[test]
+fn a_give_up_that_is_refused_for_a_reason_of_its_own_stands_in_nobodys_way() {
+    let bench = Bench::new();
+    for id in ["bad", "good"] {
+        bench.go_on.send(full).unwrap();
+        bench.commits.commit_soon(op(id));
+    }
+    (0..4).for_each(|_| bench.go_on.send(refuses_bad).unwrap());
+    bench.commits.commit(op("next")).unwrap();
+    bench.go_on.send(refuses_bad).unwrap();
+    bench.commits.commit_soon(op("bad"));
+    bench.allow(1);
+    bench.commits.commit(op("last")).unwrap();
+    let commits: Vec<_> = bench.began.try_iter().map(|commit| commit.ids.join(" ")).collect();
+    assert_eq!(commits, ["bad", "bad", "bad good", "good", "bad", "next", "bad", "last"]);
+}
+
+#[test]
 fn a_store_that_panics_answers_everyone() {
     let bench = Bench::new();
     bench.go_on.send(|_| panic!("broken store")).unwrap();
