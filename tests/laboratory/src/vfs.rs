@@ -1,8 +1,8 @@
 //! A SQLite file system over the one named "unix" (sqlite.org/vfs.html): files of a folder that is watched
 //! pass by its recorder, all others go straight through, and so do locks, reads and the shared memory of the
 //! write-ahead log. The only room of the repository with `unsafe` in it.
-//! What is done to a watched log without SQLite, by `std::fs`, passes by too: this program's `write` and `fsync`
-//! are the ones below, not the C library's.
+//! What is done to a watched log without SQLite, by `std::fs`, passes by too: this program's `write`, `fsync` and
+//! `flock` are the ones below, not the C library's.
 //! The one rule: the real functions get what the real ones were made for, which are the real file that lies
 //! behind ours in memory and, in `xOpen` and `xDelete`, the real file system.
 #![expect(unsafe_code, reason = "a SQLite file system is a table of C functions")]
@@ -335,6 +335,32 @@ unsafe extern "C" fn std_fsync(fd: c_int) -> c_int {
         SQLITE_OK
     });
     if code == SQLITE_OK { 0 } else { failed(code) }
+}
+
+thread_local! {
+    /// Whether this thread gets every lock that it asks for.
+    static FAKES_LOCKS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What `std::fs` calls to lock. SQLite's own locks are of another kind.
+#[cfg(target_os = "linux")]
+#[unsafe(export_name = "flock")]
+extern "C" fn std_flock(fd: c_int, operation: c_int) -> c_int {
+    if FAKES_LOCKS.get() {
+        return 0;
+    }
+    // SAFETY: the call takes two numbers, and is the one that the C library's function makes.
+    let code = unsafe { libc::syscall(libc::SYS_flock, fd, operation) };
+    c_int::try_from(code).unwrap_or(-1)
+}
+
+/// Calls `with` as on a file system that gives one lock to many: whatever lock this thread asks for, it gets.
+#[cfg(target_os = "linux")]
+pub fn with_faked_locks<R>(with: impl FnOnce() -> R) -> R {
+    FAKES_LOCKS.set(true);
+    let returned = with();
+    FAKES_LOCKS.set(false);
+    returned
 }
 
 /// Says what a failed operation is called outside SQLite.

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use durable::Error;
 use durable::store::OpenError;
+use durable::{Engine, Error};
 use durable_laboratory::{
     Cause, DATABASE, Dice, Disk, Done, Fault, Loss, Recorder, Spell, Tally, Trial, Violation, Workload,
     World, builder, materialise, notes_of, strike,
@@ -26,6 +26,20 @@ fn a_disk_that_fails_while_the_log_is_switched_on_is_not_an_unfit_file_system() 
     }
     assert!(!tally.violations.iter().any(|(_, violation)| matches!(violation, Violation::Panicked(_))));
     tally.finish();
+}
+
+// Where one lock goes to two holders, two processes would execute one run; so whoever opens a database looks
+// whether its own lock holds against itself.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_system_whose_locks_mean_nothing_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(DATABASE);
+    let refused = durable_laboratory::with_faked_locks(|| Engine::open(&path));
+    let Err(Error::Open(refused)) = refused else { panic!("{refused:?}") };
+    let said = refused.to_string();
+    assert!(matches!(*refused, OpenError::FileSystem { .. }) && said.contains("two holders"), "{said}");
+    Engine::open(&path).unwrap();
 }
 
 // A log that was left behind is written anew when the file is opened; where that fails, the file is refused with
