@@ -91,6 +91,16 @@ fn what_comes_after_a_position_stands_in_its_scope() {
     assert_eq!((after(&[2, 0, 3]), after(&[2, 1, 0]), after(&[4]), after(&[5])), (None, None, None, None));
 }
 
+// The numbers of other scopes do not count, however high they are.
+#[test]
+fn what_stands_in_earlier_scopes_comes_before_a_position() {
+    let history = history(&[("0.0.5", Ok), ("1.0.1", Ok), ("1.1.0", Ok)]);
+    let after =
+        |path: &[u32]| history.first_after(path).map(|step| Position::new(step.path()).unwrap().to_string());
+    assert_eq!(after(&[1, 0, 0]).as_deref(), Some("1.0.1"));
+    assert_eq!(after(&[1, 0, 1]), None);
+}
+
 #[test]
 fn only_steps_below_a_position_are_below_it() {
     let history = history(&[("1", Ok), ("2.0.0", Ok), ("3", Ok)]);
