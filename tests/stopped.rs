@@ -114,7 +114,11 @@ impl Stands {
     }
 
     fn until_someone_waits(&self) {
-        drop(self.1.1.wait_while(self.1.0.lock().unwrap(), |waits| *waits == 0).unwrap());
+        self.until_waiting(1);
+    }
+
+    fn until_waiting(&self, count: u32) {
+        drop(self.1.1.wait_while(self.1.0.lock().unwrap(), |waits| *waits < count).unwrap());
     }
 }
 
@@ -292,6 +296,29 @@ fn a_run_that_is_stopped_stops_the_runs_that_it_executes() {
         let inner = engine.run("inner").unwrap().unwrap();
         assert_eq!((inner.status, inner.owner, inner.error), (RunStatus::Running, None, None));
         assert_eq!(keys(&engine, "inner"), ["sleep_0"]);
+    }
+}
+
+#[workflow]
+fn runs_two_sleepers() -> u32 {
+    let stop = || {
+        durable::resource::<Stands>().until_waiting(2);
+        unstorable_at_once();
+    };
+    let sleep = |id| move || sleeper::run_durable(id).unwrap();
+    durable::join(stop, || durable::join(sleep("first"), sleep("second")));
+    1
+}
+
+#[test]
+fn a_run_that_is_stopped_stops_all_the_runs_that_it_executes() {
+    let (log, switches, clock) = (Log::default(), Switches::default(), Stands::default());
+    let engine = support::builder(&log, &switches).with(clock.clone()).clock(clock).in_memory().unwrap();
+    let on = engine.clone();
+    let ended = ends(move || runs_two_sleepers::durable("x").on(&on).run());
+    assert!(matches!(ended, Err(RunError::Engine(Error::Unstorable { .. }))), "{ended:?}");
+    for id in ["first", "second"] {
+        assert_eq!(engine.run(id).unwrap().unwrap().owner, None);
     }
 }
 

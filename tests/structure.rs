@@ -7,6 +7,7 @@ use std::sync::{Arc, Barrier, Condvar, Mutex};
 
 use durable::store::RunStatus;
 use durable::{Engine, Error, Overlap, RunError, step, workflow};
+use smol::future::FutureExt as _;
 use support::{Log, Switches, engine, keys};
 
 /// Lets steps pass in the order that the test wants.
@@ -220,6 +221,27 @@ async fn racing() -> u32 {
 fn an_operation_after_one_that_was_dropped_is_refused() {
     let (engine, log, _) = engine();
     let error = smol::block_on(racing::durable("x").on(&engine).run()).unwrap_err();
+    let RunError::Engine(Error::Unstructured(overlap)) = &error else { panic!("{error}") };
+    assert_eq!(overlap.how, Overlap::Dropped);
+    assert_eq!(log.lines(), ["a"]);
+}
+
+/// Catches a panic that drops an operation between two polls of it.
+#[workflow]
+async fn catching() -> u32 {
+    let panics = async {
+        let mut first = Box::pin(pending_first("a"));
+        assert!(smol::future::poll_once(&mut first).await.is_some(), "it is not done yet");
+    };
+    let caught = std::panic::AssertUnwindSafe(panics).catch_unwind().await;
+    u32::from(caught.is_err()) + pending_first("b").await
+}
+
+// Whether the operation had ended by then was a matter of timing.
+#[test]
+fn an_operation_after_one_that_a_panic_dropped_between_two_polls_is_refused() {
+    let (engine, log, _) = engine();
+    let error = smol::block_on(catching::durable("x").on(&engine).run()).unwrap_err();
     let RunError::Engine(Error::Unstructured(overlap)) = &error else { panic!("{error}") };
     assert_eq!(overlap.how, Overlap::Dropped);
     assert_eq!(log.lines(), ["a"]);
