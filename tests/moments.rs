@@ -122,6 +122,21 @@ fn a_sleep_records_when_to_wake_and_a_resumed_run_waits_for_what_is_left() {
     assert_eq!(woke.duration_since(start).unwrap(), Duration::from_hours(10));
 }
 
+#[workflow]
+fn sleeping_until() -> SystemTime {
+    durable::sleep_until(durable::now() + Duration::from_hours(3));
+    durable::now()
+}
+
+#[test]
+fn a_sleep_until_a_time_wakes_then() {
+    let (engine, _, _, clock) = with_clock();
+    let start: SystemTime = engine_time(&clock);
+    let woke = sleeping_until::durable("x").on(&engine).run().unwrap();
+    assert_eq!(woke.duration_since(start).unwrap(), Duration::from_hours(3));
+    assert_eq!(clock.waits().iter().sum::<Duration>(), Duration::from_hours(3));
+}
+
 fn engine_time(clock: &TestClock) -> SystemTime {
     durable::Clock::now(clock).into()
 }

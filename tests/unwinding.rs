@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Barrier, mpsc};
 use std::task::Poll;
+use std::time::Duration;
 
 use durable::store::RunStatus;
 use durable::{Error, RunError, StepFailed, step, workflow};
@@ -62,6 +63,48 @@ fn nothing_is_recorded_in_branches_that_a_drop_begins_while_a_panic_unwinds() {
         assert_eq!(keys(&engine, "x"), ["note_0"]);
         assert_eq!((log.count("a"), log.count("b"), log.count("after")), (1, 1, 1));
     }
+}
+
+#[workflow]
+fn noted() -> String {
+    note("inner")
+}
+
+#[workflow]
+async fn noted_later() -> String {
+    note("inner later")
+}
+
+/// Sleeps and runs workflows when it is dropped.
+struct DoesAllElse;
+
+impl Drop for DoesAllElse {
+    fn drop(&mut self) {
+        durable::sleep(Duration::from_millis(1));
+        noted();
+        let refused = [noted::run_durable("own"), smol::block_on(noted_later::run_durable("own later"))];
+        let is_refused = |ended: &_| matches!(ended, Err(RunError::Engine(Error::Unwinding { .. })));
+        Log::note(format!("refused: {}", refused.iter().all(is_refused)));
+    }
+}
+
+#[workflow(allow(blocking))]
+fn cleans_up_with_all_else() -> bool {
+    let caught = catch_unwind(|| {
+        let _does = DoesAllElse;
+        panic!("the user's");
+    });
+    note("after");
+    caught.is_err()
+}
+
+#[test]
+fn no_sleep_and_no_workflow_that_a_drop_calls_while_a_panic_unwinds_is_recorded() {
+    let (engine, log, _) = engine();
+    assert!(cleans_up_with_all_else::durable("x").on(&engine).run().unwrap());
+    assert_eq!(keys(&engine, "x"), ["note_0"]);
+    assert_eq!(log.lines(), ["inner", "refused: true", "after"]);
+    assert_eq!(engine.runs().count(), 1);
 }
 
 /// Panics when it is dropped.

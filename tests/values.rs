@@ -316,6 +316,24 @@ fn a_value_larger_than_the_limit_is_refused() {
     );
 }
 
+#[workflow]
+fn takes(text: String) -> usize {
+    text.len()
+}
+
+#[test]
+fn an_input_larger_than_the_limit_is_refused_before_anything_is_stored() {
+    let (log, switches) = (Log::default(), Switches::default());
+    let small = support::builder(&log, &switches).payload_bytes_max(100).in_memory().unwrap();
+    // A text of n bytes takes n + 2 as JSON, and n + 4 as the only argument.
+    let run = |bytes: usize| takes::durable("x", "x".repeat(bytes)).on(&small).run();
+    let refused = run(97).unwrap_err();
+    let RunError::Engine(Error::UnstorableInput { source, .. }) = &refused else { panic!("{refused}") };
+    assert!(matches!(**source, Unstorable::TooLarge { bytes: 101, bytes_max: 100, .. }), "{source}");
+    assert_eq!(small.runs().count(), 0);
+    assert_eq!(run(96).unwrap(), 96);
+}
+
 refused!(
     huge,
     a_huge_text,
