@@ -97,3 +97,36 @@ fn runs_and_steps_have_spans_that_tell_attempts_and_replays() {
     ];
     assert_eq!(*lines.0.lock().unwrap(), expected);
 }
+
+#[step]
+fn left_out() {}
+
+#[workflow]
+fn shortened() {
+    large();
+    if !*durable::resource::<Mutex<bool>>().lock().unwrap() {
+        left_out();
+        panic!("stop");
+    }
+}
+
+#[test]
+fn recorded_steps_that_a_run_no_longer_comes_to_are_named() {
+    let lines = Lines::default();
+    tracing::subscriber::with_default(lines.clone(), || {
+        let engine = Engine::builder().with(Mutex::new(false)).in_memory().unwrap();
+        shortened::durable("run-1").on(&engine).run().unwrap_err();
+        {
+            let _entered = engine.enter();
+            *durable::resource::<Mutex<bool>>().lock().unwrap() = true;
+        }
+        shortened::durable("run-1").on(&engine).run().unwrap();
+        shortened::durable("run-2").on(&engine).run().unwrap();
+    });
+    let lines = lines.0.lock().unwrap();
+    let events: Vec<_> = lines.iter().filter(|line| line.starts_with("event")).collect();
+    assert_eq!(
+        events,
+        ["event message=the run ended without reaching its recorded steps left_out_1 id=\"run-1\""]
+    );
+}

@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use durable::store::RunStatus;
-use durable::{Error, RunError, StepFailed, step, workflow};
+use durable::{Error, Overlap, RunError, StepFailed, step, workflow};
 use support::{Log, Switches, engine, keys};
 
 #[step]
@@ -105,6 +105,40 @@ fn no_sleep_and_no_workflow_that_a_drop_calls_while_a_panic_unwinds_is_recorded(
     assert_eq!(keys(&engine, "x"), ["note_0"]);
     assert_eq!(log.lines(), ["inner", "refused: true", "after"]);
     assert_eq!(engine.runs().count(), 1);
+}
+
+/// Calls a step when it is dropped.
+struct CallsAStep;
+
+impl Drop for CallsAStep {
+    fn drop(&mut self) {
+        note("cleanup");
+    }
+}
+
+#[step]
+async fn holds() -> u32 {
+    let _calls = CallsAStep;
+    std::future::pending().await
+}
+
+#[workflow]
+async fn drops_a_step() -> String {
+    let mut step = Box::pin(holds());
+    assert!(smol::future::poll_once(&mut step).await.is_none());
+    drop(step);
+    note("after")
+}
+
+// The value is the step's, so its drop is a part of the step, and what it calls is plain.
+#[test]
+fn what_an_async_step_calls_as_it_is_dropped_is_a_plain_call() {
+    let (engine, log, _) = engine();
+    let error = smol::block_on(drops_a_step::durable("x").on(&engine).run()).unwrap_err();
+    let RunError::Engine(Error::Unstructured(overlap)) = &error else { panic!("{error}") };
+    assert_eq!(overlap.how, Overlap::Dropped);
+    assert_eq!(log.lines(), ["cleanup"]);
+    assert!(keys(&engine, "x").is_empty());
 }
 
 /// Panics when it is dropped.
