@@ -93,6 +93,60 @@ fn a_long_read_of_another_program_delays_nothing() {
     assert!(reader.run(&workflow()).unwrap().is_some());
 }
 
+// A trigger of another program refuses what the batch inserts; SQLite keeps the transaction, so the connection is
+// as good as it was.
+#[test]
+fn a_write_that_sqlite_refuses_is_to_blame_alone_and_the_connection_is_kept() {
+    let (_folder, mut store, other) = opened();
+    let refuses =
+        "create trigger refuses before insert on workflows begin select raise(abort, 'not here'); end";
+    other.execute_batch(refuses).unwrap();
+    let error = store.apply(&[start("null")]).unwrap_err();
+    assert!(matches!(&error, StoreError::Refused { reason } if reason == "not here"), "{error:?}");
+    assert!(store.connection.is_some());
+    other.execute_batch("drop trigger refuses").unwrap();
+    assert_eq!(store.apply(&[start("null")]).unwrap(), [Answer::Started(Epoch(1))]);
+}
+
+#[test]
+fn an_error_that_is_not_of_one_write_is_of_the_batch_and_ends_the_connection() {
+    let (_folder, mut store, other) = opened();
+    store.apply(&[start("null")]).unwrap();
+    other.execute_batch("drop table steps").unwrap();
+    let reset = Op::Reset(Reset { id: workflow(), expected: Epoch(1) });
+    let error = store.apply(&[reset]).unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    assert!(store.connection.is_none());
+}
+
+// SQLite looks at a deferred key when it commits, and goes on with the transaction; that a rollback went through
+// says nothing of what an error of the disk would have left.
+#[test]
+fn a_commit_that_fails_is_of_unknown_fate_though_it_can_be_rolled_back() {
+    let (_folder, mut store, other) = opened();
+    let defers = "create table parents (id integer primary key);
+        create table children (parent integer references parents deferrable initially deferred);
+        create trigger orphans after insert on workflows begin insert into children values (7); end";
+    other.execute_batch(defers).unwrap();
+    store.connection().unwrap().pragma_update(None, "foreign_keys", true).unwrap();
+    let error = store.apply(&[start("null")]).unwrap_err();
+    assert!(matches!(error, StoreError::Unknown { .. }), "{error:?}");
+    assert!(store.connection.is_none());
+    assert_eq!(store.reader().unwrap().run(&workflow()).unwrap(), None);
+}
+
+#[test]
+fn a_damaged_file_is_for_good_and_a_full_disk_for_the_moment() {
+    let said =
+        |code| unavailable("write", &rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None));
+    for code in [rusqlite::ffi::SQLITE_CORRUPT, rusqlite::ffi::SQLITE_NOTADB] {
+        assert!(matches!(said(code), StoreError::Fatal { .. }), "{code}");
+    }
+    for code in [rusqlite::ffi::SQLITE_FULL, rusqlite::ffi::SQLITE_IOERR] {
+        assert!(said(code).is_of_the_moment(), "{code}");
+    }
+}
+
 /// `pragma wal_checkpoint` answered "busy" as a success, and what had not been synced was believed.
 #[test]
 fn a_checkpoint_that_was_held_up_is_no_checkpoint() {
