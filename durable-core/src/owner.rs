@@ -20,6 +20,9 @@ const GATE: &str = "-gate";
 /// What a lock file ends in until it is locked.
 const UNLOCKED: &str = ".new";
 
+/// So many hexadecimal digits an owner's own part of the name has.
+const ID_DIGITS: usize = 32;
+
 /// So often a new name is tried before the folder is given up.
 const ATTEMPTS_MAX: u32 = 10;
 
@@ -67,7 +70,7 @@ impl Gate {
     /// Waits for this process's turn. Where the system refuses, SQLite's own lock has to do.
     pub(crate) fn turn(&mut self) -> Turn {
         for _ in 0..ATTEMPTS_MAX {
-            _ = self.file.lock();
+            _ = locked(|| self.file.lock());
             let turn = Turn(Arc::clone(&self.file));
             self.turns = self.turns.wrapping_add(1);
             if self.turns % TURNS_PER_LOOK != 1 || self.is_in_place() {
@@ -97,10 +100,11 @@ impl Gate {
 }
 
 impl Drop for Gate {
-    /// Whoever leaves last removes it.
+    /// Whoever leaves last removes it. A gate is empty: what is not was somebody's before.
     fn drop(&mut self) {
         let is_own = std::process::id() == self.opened_by && cfg!(unix);
-        if is_own && self.file.try_lock().is_ok() && self.is_in_place() {
+        let is_gate = || self.file.metadata().is_ok_and(|file| file.len() == 0);
+        if is_own && is_gate() && self.file.try_lock().is_ok() && self.is_in_place() {
             _ = fs::remove_file(&self.path);
         }
     }
@@ -130,7 +134,8 @@ impl Owners {
     pub(crate) fn join(&self) -> io::Result<Option<Owner>> {
         let mut last = io::Error::other("no name could be taken");
         for _ in 0..ATTEMPTS_MAX {
-            match self.take_name() {
+            let id = format!("{:016x}{:016x}", draw::fresh(), draw::fresh());
+            match self.take(OwnerId(id.into())) {
                 Ok(owner) if self.lives(&owner.id)? => return Ok(Some(owner)),
                 Ok(_) => return Ok(None),
                 // Somebody swept the file away before it was locked, or has the name: take another one.
@@ -145,14 +150,16 @@ impl Owners {
         Err(last)
     }
 
-    fn take_name(&self) -> io::Result<Owner> {
-        let id = OwnerId(format!("{:016x}{:016x}", draw::fresh(), draw::fresh()).into());
+    /// Becomes the owner of this name.
+    fn take(&self, id: OwnerId) -> io::Result<Owner> {
+        debug_assert!(is_id(&id.0), "a sweep would not know it: {id}");
         let path = self.path_of(&id.0);
         let unlocked = self.path_of(&format!("{id}{UNLOCKED}"));
         let file = private(OpenOptions::new().write(true).create_new(true)).open(&unlocked)?;
-        file.lock()?;
-        fs::hard_link(&unlocked, &path)?;
-        fs::remove_file(&unlocked)?;
+        locked(|| file.lock()).and_then(|()| fs::rename(&unlocked, &path)).inspect_err(|_| {
+            // The next attempt has another name, so nobody would come back to this one.
+            _ = fs::remove_file(&unlocked);
+        })?;
         Ok(Owner { id, path, opened_by: std::process::id(), _locked: file })
     }
 
@@ -203,15 +210,16 @@ impl Owners {
 
     /// The owners that have a file, living or dead.
     fn ids(&self) -> Vec<OwnerId> {
-        let Some((folder, prefix)) = self.database.parent().zip(self.prefix()) else { return Vec::new() };
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        let id =
-            |entry: fs::DirEntry| Some(OwnerId(entry.file_name().to_str()?.strip_prefix(&prefix)?.into()));
-        entries.filter_map(id).collect()
-    }
-
-    fn prefix(&self) -> Option<String> {
-        Some(format!("{}{MARK}", self.database.file_name()?.to_str()?))
+        let Some((folder, database)) = self.database.parent().zip(self.database.file_name()) else {
+            return Vec::new();
+        };
+        let id = |entry: fs::DirEntry| {
+            let name = entry.file_name();
+            let own = name.as_encoded_bytes().strip_prefix(database.as_encoded_bytes())?;
+            let id = str::from_utf8(own.strip_prefix(MARK.as_bytes())?).ok()?;
+            is_id(id.strip_suffix(UNLOCKED).unwrap_or(id)).then(|| OwnerId(id.into()))
+        };
+        fs::read_dir(folder).into_iter().flatten().flatten().filter_map(id).collect()
     }
 
     fn path_of(&self, id: &str) -> PathBuf {
@@ -233,6 +241,22 @@ impl Drop for Owner {
         // A forked child has only a copy of the owner. Unlocked or removed, the one is as good as the other.
         if std::process::id() == self.opened_by {
             _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Whether this is an owner's own part of a name. A file that is called otherwise is not an owner's, whatever its
+/// name begins with, and is neither opened nor removed.
+fn is_id(text: &str) -> bool {
+    text.len() == ID_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Asks for a lock until it is had or refused: a signal whose handler does not restart calls ends the wait.
+fn locked(mut lock: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    loop {
+        match lock() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            answer => return answer,
         }
     }
 }
@@ -361,14 +385,81 @@ mod tests {
     fn a_file_that_nobody_locks_is_of_a_dead_owner_and_is_swept() {
         let folder = tempfile::tempdir().unwrap();
         let owners = Owners::of(&folder.path().join("a.db"));
-        for name in ["a.db-owner-dead", "a.db-owner-half.new", "b.db-owner-other", "a.db"] {
+        let (dead, half) = ("0".repeat(ID_DIGITS), "f".repeat(ID_DIGITS));
+        for name in [&format!("a.db-owner-{dead}"), &format!("a.db-owner-{half}.new"), "a.db"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
-        assert!(!owners.lives(&OwnerId("dead".into())).unwrap());
+        assert!(!owners.lives(&OwnerId(dead.into())).unwrap());
         owners.sweep();
-        let mut left: Vec<_> =
-            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        left.sort();
-        assert_eq!(left, ["a.db", "b.db-owner-other"]);
+        assert_eq!(names(folder.path()), ["a.db"]);
+    }
+
+    /// Bug: opening `a.db` removed every file whose name begins with `a.db-owner-`, and `a.db-gate`, another
+    /// database among them. Cause: the sweep and the gate asked for no more than that. Fix: a sweep takes the
+    /// names that owners have, a gate an empty file.
+    #[test]
+    fn what_only_begins_like_the_name_of_a_lock_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("a.db");
+        let digits = "0".repeat(ID_DIGITS);
+        let others = [
+            "notes",
+            "old.db",
+            &digits[1..],
+            &format!("{digits}0"),
+            &format!("{digits}.db"),
+            &"G".repeat(32),
+        ]
+        .map(|end| format!("a.db-owner-{end}"));
+        let others = others.into_iter().chain([format!("b.db-owner-{digits}"), "a.db-gate".into()]);
+        let mut others: Vec<_> = others.collect();
+        others.sort();
+        for name in &others {
+            fs::write(folder.path().join(name), "mine").unwrap();
+        }
+        Owners::of(&database).sweep();
+        drop(Gate::of(&database).unwrap());
+        assert_eq!(names(folder.path()), others);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_owners_of_a_database_whose_name_is_no_text_are_found_and_swept() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let owners = Owners::of(&folder.path().join(std::ffi::OsStr::from_bytes(b"\xff.db")));
+        let (one, other) = (owners.join().unwrap().unwrap(), owners.join().unwrap().unwrap());
+        owners.tell(one.id(), "a\tb\n").unwrap();
+        assert_eq!(owners.told(other.id()), ["a\tb\n"]);
+        fs::write(owners.path_of(&"0".repeat(ID_DIGITS)), "").unwrap();
+        owners.sweep();
+        assert_eq!(names(folder.path()).len(), 2);
+    }
+
+    /// Bug: each opening that failed here left a file behind. Cause: only a success removed the first name.
+    #[test]
+    fn a_name_that_cannot_be_taken_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let owners = Owners::of(&folder.path().join("a.db"));
+        let blocked = owners.path_of(&"0".repeat(ID_DIGITS));
+        fs::create_dir(&blocked).unwrap();
+        assert!(owners.take(OwnerId("0".repeat(ID_DIGITS).into())).is_err());
+        assert_eq!(names(folder.path()).len(), 1);
+    }
+
+    #[test]
+    fn a_lock_is_asked_for_again_after_a_signal() {
+        let mut answers = vec![Ok(()), Err(io::ErrorKind::Interrupted.into())];
+        locked(|| answers.pop().unwrap()).unwrap();
+        assert!(answers.is_empty());
+        assert!(locked(|| Err(io::ErrorKind::Unsupported.into())).is_err());
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let name =
+            |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().to_string_lossy().into_owned();
+        let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(name).collect();
+        names.sort();
+        names
     }
 }
