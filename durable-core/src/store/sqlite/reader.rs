@@ -123,12 +123,7 @@ impl StepReader for SqliteReader {
     }
 
     fn told(&mut self) -> Vec<(WorkflowId, WorkflowId)> {
-        let wait = |line: &str| {
-            let (waiter, target) = line.split_once('\t')?;
-            WorkflowId::new(waiter).ok().zip(WorkflowId::new(target).ok())
-        };
-        let told = self.owners.told(&self.owner);
-        told.iter().flat_map(|text| text.lines().filter_map(wait)).collect()
+        self.owners.told(&self.owner).iter().flat_map(|text| waits_in(text)).collect()
     }
 
     fn due(
@@ -209,6 +204,15 @@ impl StepReader for SqliteReader {
     }
 }
 
+/// The waits that an owner has told. A line without its end is half of one, as a full disk or a look at the wrong
+/// moment leaves it, and would name another run.
+fn waits_in(text: &str) -> impl Iterator<Item = (WorkflowId, WorkflowId)> {
+    text.split_inclusive('\n').filter_map(|line| {
+        let (waiter, target) = line.strip_suffix('\n')?.split_once('\t')?;
+        WorkflowId::new(waiter).ok().zip(WorkflowId::new(target).ok())
+    })
+}
+
 fn scan(
     connection: &Connection,
     id: &WorkflowId,
@@ -233,4 +237,17 @@ fn scan(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_line_tells_of_no_wait() {
+        let told = |text| waits_in(text).map(|(one, other)| format!("{one} {other}")).collect::<Vec<_>>();
+        assert_eq!(told("order 1\torder 2\norder 1\torder 23\n"), ["order 1 order 2", "order 1 order 23"]);
+        assert_eq!(told("order 1\torder 2\norder 1\torder 2"), ["order 1 order 2"]);
+        assert_eq!(told("order 1\t\n\torder 2\norder\n"), [""; 0]);
+    }
 }
