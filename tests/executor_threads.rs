@@ -6,7 +6,7 @@ mod support;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -25,6 +25,27 @@ use support::{Log, Switches, keys};
 struct Elsewhere {
     executor: ThreadId,
     calls: Arc<AtomicUsize>,
+    gate: Gate,
+}
+
+/// Closed, it keeps the steps of runs from being read.
+#[derive(Clone, Default)]
+struct Gate(Arc<AtomicBool>);
+
+impl Gate {
+    fn close(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn open(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+
+    fn pass(&self) {
+        while self.0.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+    }
 }
 
 impl Elsewhere {
@@ -85,6 +106,7 @@ impl StepReader for Reader {
         visit: &mut dyn FnMut(StepRow<'_>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         self.1.check();
+        self.1.gate.pass();
         self.0.scan(id, after, visit)
     }
 
@@ -175,9 +197,11 @@ fn with_room(bytes_max: usize, test: impl AsyncFnOnce(&Engine, &Log, &Switches) 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("runs.db");
         let (log, switches) = (Log::default(), Switches::default());
-        let elsewhere = Elsewhere { executor: thread::current().id(), calls: Arc::default() };
+        let elsewhere =
+            Elsewhere { executor: thread::current().id(), calls: Arc::default(), gate: Gate::default() };
         let store = Store(SqliteStore::open(&path).unwrap(), elsewhere.clone());
-        let builder = support::builder(&log, &switches).history_bytes_max(bytes_max);
+        let builder =
+            support::builder(&log, &switches).with(elsewhere.gate.clone()).history_bytes_max(bytes_max);
         let engine = builder.store(store).unwrap();
         smol::block_on(test(&engine, &log, &switches));
         elsewhere.calls.load(Ordering::SeqCst)
@@ -355,8 +379,10 @@ fn what_has_no_room_in_memory_is_read_elsewhere_while_the_run_goes_on() {
 #[workflow]
 async fn racing() -> String {
     if Switches::is_set("race") {
+        durable::resource::<Gate>().close();
         #[durable::allow(concurrency)]
         smol::future::or(async { note("slow").await.unwrap() }, async { "fast".to_owned() }).await;
+        durable::resource::<Gate>().open();
     } else {
         note("slow").await.unwrap();
     }

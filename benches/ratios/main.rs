@@ -171,7 +171,7 @@ fn replay() {
         compare(name, goal, steps, raw, |_| workloads::replay(folder.path()));
     }
     for (name, peak) in peaks {
-        println!("{name}: at most {:.0} MB resident, in a process of its own", peak as f64 / 1e6);
+        println!("{name}: at most {} MB resident, in a process of its own", peak / 1_000_000);
     }
 }
 

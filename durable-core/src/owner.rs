@@ -322,7 +322,7 @@ mod tests {
         let joined: Vec<_> = std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !is_over() {
-                    sweep()
+                    sweep();
                 }
             });
             std::iter::from_fn(|| (!is_over()).then(|| owners.join().map(|owner| owner.is_some()))).collect()

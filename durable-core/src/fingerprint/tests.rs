@@ -37,7 +37,9 @@ fn hash<T: Serialize + ?Sized>(value: &T) -> u64 {
 /// Stored fingerprints are compared by later builds: a change of any line here is a broken store.
 fn joined(fingerprints: &[Option<u64>]) -> u64 {
     let mut joined = Joined::new();
-    fingerprints.iter().for_each(|fingerprint| joined.add(*fingerprint));
+    for fingerprint in fingerprints {
+        joined.add(*fingerprint);
+    }
     joined.finish()
 }
 

@@ -117,19 +117,17 @@ fn id() -> WorkflowId {
 /// its start.
 fn stored(count: u32) -> (MemoryStore, Epoch) {
     let mut store = MemoryStore::default();
-    let (owner, at) = (OwnerId("owner".into()), Timestamp::from_millis(0));
-    let (name, input) = ("work".to_owned(), "null".to_owned());
     let start = Op::Start(Start {
         id: id(),
-        name,
-        input,
-        owner: Some(owner),
+        name: "work".into(),
+        input: "null".into(),
+        owner: Some(OwnerId("owner".into())),
         wake_at: None,
         parent: None,
         nonce: 1,
         seed: 1,
         fingerprint: 1,
-        at,
+        at: Timestamp::from_millis(0),
     });
     let [Answer::Started(epoch)] = store.apply(&[start]).unwrap()[..] else { panic!() };
     for number in 0..count {
