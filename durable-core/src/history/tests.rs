@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::Timestamp;
 use crate::store::memory::MemoryStore;
-use crate::store::{Answer, Claim, Epoch, Op, OwnerId, Record, Reset, Start, StepRecord, StepStore};
+use crate::store::{Answer, Claim, Epoch, Op, OwnerId, Record, Start, StepRecord, StepStore};
 
 /// A step at this path.
 fn step(path: &[u32], kind: Kind, status: StepStatus, output: &str) -> StepRecord {
@@ -139,6 +139,12 @@ fn stored(count: u32) -> (MemoryStore, Epoch) {
     (store, epoch)
 }
 
+/// Takes the run up, without the steps at `drop`.
+fn claim(expected: Epoch, drop: Vec<Position>) -> Op {
+    let (owner, at) = (OwnerId("owner".into()), Timestamp::from_millis(0));
+    Op::Claim(Claim { id: id(), expected, from: Some(owner.clone()), owner, drop, recoveries: 1, at })
+}
+
 fn output(path: &[u32]) -> String {
     format!("\"{path:?}\"")
 }
@@ -182,10 +188,7 @@ fn what_is_forgotten_leaves_the_outputs_of_the_others_where_they_belong() {
         let drop: Vec<_> = (0..1_000).step_by(7).map(|n| Position::new([0, n / 2, n % 2]).unwrap()).collect();
         history.remove(&drop);
         assert_eq!(history.len(), 1_000 - drop.len());
-        let (owner, at) = (OwnerId("owner".into()), Timestamp::from_millis(0));
-        let (from, recoveries) = (Some(owner.clone()), 1);
-        let claim = Op::Claim(Claim { id: id(), expected, from, owner, drop, recoveries, at });
-        assert!(matches!(store.apply(&[claim]).unwrap()[..], [Answer::Claimed(_)]));
+        assert!(matches!(store.apply(&[claim(expected, drop)]).unwrap()[..], [Answer::Claimed(_)]));
         for number in 0..1_000 {
             let path = [0, number / 2, number % 2];
             if number % 7 == 0 {
@@ -199,10 +202,10 @@ fn what_is_forgotten_leaves_the_outputs_of_the_others_where_they_belong() {
 
 #[test]
 fn a_row_that_is_gone_by_the_time_it_is_read_is_an_error_that_names_it() {
-    let (mut store, epoch) = stored(10);
+    let (mut store, expected) = stored(10);
     let mut reader = store.reader().unwrap();
     let history = loaded(&mut *reader, 0);
-    store.apply(&[Op::Reset(Reset { id: id(), expected: epoch })]).unwrap();
+    store.apply(&[claim(expected, vec![Position::new([0, 1, 0]).unwrap()])]).unwrap();
     let error = output_of(&history, &[0, 1, 0], &mut *reader).unwrap_err();
     let text = "the row \"a, work_0.1.0\" of table steps cannot be read: it is not what it was when the run was taken up";
     assert_eq!(error.to_string(), text);
