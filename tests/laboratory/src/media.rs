@@ -40,7 +40,10 @@ impl LoopDisk {
         let image = fs::File::create(disk.image()).unwrap();
         image.set_len(bytes).unwrap();
         fs::create_dir(disk.mounted()).unwrap();
-        run(&format!("mkfs.{kind}"), &["-q", text(&disk.image())])?;
+        // A small image would get blocks of 1 KiB. SQLite's index of a log is mapped memory whose pages it lays out
+        // by one byte each, so on a full disk with such blocks the system kills the process (SIGBUS).
+        let size: &[&str] = if kind == "ext4" { &["-b", "4096"] } else { &[] };
+        run(&format!("mkfs.{kind}"), &[&["-q"], size, &[text(&disk.image())]].concat())?;
         disk.mount()?;
         Ok(disk)
     }
