@@ -44,6 +44,10 @@ prove scale="10" *args:
 bench *lines:
     cargo bench --bench ratios -- {{lines}}
 
+# The peers on the same work in the same run (benches/peers); `just peers replay` prints one kind of line.
+peers *lines:
+    cargo run --release --manifest-path benches/peers/Cargo.toml -- {{lines}}
+
 # All that CI does.
 ci:
     bash .ci/run
