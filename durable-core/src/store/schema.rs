@@ -154,9 +154,12 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
     })?;
     let lacking = usize::try_from(identity.version).unwrap_or(0)..MIGRATIONS.len();
     if !lacking.is_empty() {
+        // A rotten row is carried over as it is, and refused when it is read: the others must not wait for it.
+        transaction.pragma_update(None, "ignore_check_constraints", true).map_err(failed)?;
         for migration in &MIGRATIONS[lacking] {
             transaction.execute_batch(migration).map_err(failed)?;
         }
+        transaction.pragma_update(None, "ignore_check_constraints", false).map_err(failed)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
         transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
     }
