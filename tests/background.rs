@@ -4,8 +4,10 @@
 
 mod support;
 
+use std::pin::pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use durable::store::Kind;
@@ -76,6 +78,27 @@ fn a_start_of_an_id_with_another_input_is_refused() {
     start(&engine, "a").wait().unwrap();
     let refused = plain::durable("a", "b".to_owned()).on(&engine).start().unwrap_err();
     assert!(matches!(refused, Error::InputMismatch(_)));
+}
+
+// Bug: a start returned a handle of a run that was not there, and that was lost if nobody else came to start it.
+// Cause: another call of the process had the id, and was taken to execute it; it only looked, by the id alone. Fix: a
+// start waits until that call executes the run, or has gone.
+#[test]
+fn a_start_beside_a_look_for_the_same_id_stores_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::builder().with(Log::default()).with(Switches::default());
+    let engine = engine.open(folder.path().join("runs.db")).unwrap();
+    let _current = engine.enter();
+    let mut resumed = pin!(polled::resume("a"));
+    let mut started = pin!(polled::durable("a", "a".to_owned()).start());
+    let mut once = Context::from_waker(Waker::noop());
+    // In a poll nobody waits for the disk, so both are under way after one.
+    assert!(resumed.as_mut().poll(&mut once).is_pending());
+    assert!(started.as_mut().poll(&mut once).is_pending(), "it is not stored yet");
+    let unknown = support::block_on(resumed).unwrap_err();
+    assert!(matches!(unknown, RunError::Engine(Error::UnknownRun { .. })), "{unknown}");
+    let handle = support::block_on(started).unwrap();
+    assert_eq!(handle.wait().unwrap(), 8);
 }
 
 #[test]
@@ -183,6 +206,26 @@ fn gated_run() -> bool {
     let cancelled = gated();
     work("next").unwrap();
     cancelled
+}
+
+#[workflow]
+fn gated_with(_name: String) -> bool {
+    gated()
+}
+
+// Bug: it was given a handle, as if the arguments did not matter. Cause: they were compared with what is stored only
+// where no other call of the process had the id.
+#[test]
+fn a_start_of_a_run_that_is_executed_is_held_to_its_input() {
+    let (gate, reaches, opens) = gate();
+    let engine = builder(&Log::default(), &Switches::default()).with(gate).in_memory().unwrap();
+    let start = |name: &str| gated_with::durable("a", name.to_owned()).on(&engine).start();
+    let handle = start("a").unwrap();
+    reaches.recv().unwrap();
+    let (again, other) = (start("a"), start("b"));
+    opens.send(()).unwrap();
+    assert!(matches!(other, Err(Error::InputMismatch(_))));
+    assert!(!handle.wait().unwrap() && !again.unwrap().wait().unwrap());
 }
 
 #[test]

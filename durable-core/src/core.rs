@@ -251,11 +251,12 @@ impl Core {
 }
 
 impl Reservation {
-    /// The run is executed now.
+    /// The run is executed now, so it is stored: who waits for that is told.
     pub(crate) fn executes(&self, run: &Arc<Run>) {
         if let Some(live) = lock(&self.core.live).get_mut(&self.id) {
             live.run = Arc::downgrade(run);
         }
+        self.core.tell_watchers(&self.id);
     }
 }
 

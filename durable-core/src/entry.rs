@@ -141,7 +141,14 @@ impl Request<'_> {
         let waiting = core.wait(waiter.map(|run| (&*run.core, &run.id)), self.id)?;
         let reservation = match core.reserve(self.id) {
             Ok(reservation) => reservation,
-            Err(signal) => return Ok(Admission::Wait(Wait::Signal(signal, waiting))),
+            Err(signal) => {
+                if matches!(self.intent, Intent::Start(_)) && core.executed(self.id).is_some() {
+                    // Who executes it has stored it, and goes on with it.
+                    self.compare().await?;
+                    return Ok(Admission::Left);
+                }
+                return Ok(Admission::Wait(Wait::Signal(signal, waiting)));
+            }
         };
         loop {
             let id = self.id.clone();
@@ -311,6 +318,13 @@ impl Request<'_> {
             found_name: self.spec.name.to_owned(),
             found_input: self.input.map_or_else(|| "the stored one".to_owned(), |given| given.json.clone()),
         })))
+    }
+
+    /// The same of a run that another call has.
+    async fn compare(&self) -> Result<(), Error> {
+        let id = self.id.clone();
+        let stored = self.engine.core.read(self.mode, move |reader| reader.run(&id)).await;
+        stored.map_err(|source| Error::store(self.id, source))?.map_or(Ok(()), |run| self.check(&run))
     }
 
     /// Commits a start or a claim.

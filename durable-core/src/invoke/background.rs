@@ -13,7 +13,7 @@ use crate::args::ArgsSink;
 use crate::background::{Execution, Job, Order};
 use crate::call::{Call, Known};
 use crate::engine::Engine;
-use crate::entry::{Admission, Intent};
+use crate::entry::{Admission, Intent, Wait};
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::held::Held;
@@ -24,7 +24,7 @@ use crate::registry::{AsyncWorkflow, SyncWorkflow, Workflow};
 use crate::run::{Ambient, Mode, Run};
 use crate::scheduler;
 use crate::scope::Scope;
-use crate::signal::block_on;
+use crate::signal::{Given, block_on};
 use crate::store::{Kind, StepStatus};
 use crate::trace;
 
@@ -137,7 +137,7 @@ impl<W: Workflow> Prepared<W> {
             return Err(Error::ShutDown);
         }
         scheduler::take_up(&self.engine);
-        match self.admit(parent, mode).await? {
+        match self.admit_stored(parent, mode).await? {
             Admission::Run(held, input) => {
                 let (core, settings) = (Arc::clone(&self.engine.core), Arc::clone(&self.engine.settings));
                 let order = Order { core, settings, id: self.id.clone(), held: Some((held, input)) };
@@ -148,6 +148,25 @@ impl<W: Workflow> Prepared<W> {
             Admission::Wait(_) | Admission::Ended(..) => {}
         }
         Ok(Handle::new(self.engine, self.id))
+    }
+
+    /// Looks at the store until the run is there. Another call of this process may be on its way to start it, and
+    /// may as well find that it cannot: only once it executes the run is there a run to hand over to it.
+    async fn admit_stored(&self, parent: Option<&Arc<Run>>, mode: Mode) -> Result<Admission, Error> {
+        loop {
+            // Before the look, so that no change after it is missed.
+            let watch = self.engine.core.watch(&self.id);
+            match self.admit(parent, mode).await? {
+                Admission::Wait(Wait::Signal(..)) => {
+                    let changed = Given::new(Arc::clone(&watch.changed));
+                    match parent {
+                        Some(parent) => parent.unless_left(changed).await?,
+                        None => changed.await,
+                    }
+                }
+                stored => return Ok(stored),
+            }
+        }
     }
 
     /// The same as an operation of another run.
