@@ -2,15 +2,20 @@
 //! becomes of those who wait.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+#[path = "support/store.rs"]
+mod asks;
 mod support;
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use durable::store::Kind;
+use asks::Asks;
+use durable::store::memory::MemoryStore;
+use durable::store::{Kind, StoreError};
 use durable::{Engine, Error, Handle, RunError, RunStatus, TestClock, WorkflowId, step, workflow};
 use support::{HeldClock, Log, Switches, builder, engine, keys};
 
@@ -393,4 +398,50 @@ fn an_engine_that_only_waits_for_a_run_does_not_take_it_up() {
         assert_eq!(waits.join().unwrap(), 7);
     });
     assert_eq!(log.lines(), ["a"]);
+}
+
+/// Bug: a look for interrupted runs that failed was the last one: they stayed as they were. Cause: the look took
+/// the dead owner, here nobody, off its list before it knew what came of it. Fix: it is put back.
+#[test]
+fn a_look_for_interrupted_runs_that_fails_is_made_again() {
+    let (log, switches, failures) = (Log::default(), Switches::default(), Arc::new(AtomicU32::new(2)));
+    switches.set("panic");
+    let left = Arc::clone(&failures);
+    let store = Asks(
+        MemoryStore::default(),
+        Arc::new(move |call| {
+            let fails = call == "interrupted"
+                && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+            let reason = "a test wants it so".into();
+            if fails { Err(StoreError::Unavailable { action: call.into(), reason }) } else { Ok(()) }
+        }),
+    );
+    let engine = builder(&log, &switches).store(store).unwrap();
+    panics::durable("a", "a".into()).on(&engine).run().unwrap_err();
+    switches.clear();
+    engine.recover().unwrap();
+    assert_eq!(engine.handle::<panics>("a").unwrap().unwrap().wait().unwrap(), 7);
+    assert_eq!((log.lines(), failures.load(Ordering::SeqCst)), (vec!["a".to_owned()], 0));
+}
+
+/// What this process does itself is told to those who wait for it, without a question to the store for each.
+#[test]
+fn runs_that_end_cost_no_look_for_others() {
+    const RUNS: usize = 1_000;
+    let looks = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&looks);
+    let store = Asks(
+        MemoryStore::default(),
+        Arc::new(move |call| {
+            counted.fetch_add(usize::from(matches!(call, "due" | "next_due")), Ordering::SeqCst);
+            Ok(())
+        }),
+    );
+    let engine = builder(&Log::default(), &Switches::default()).clock(HeldClock::default());
+    let engine = engine.store(store).unwrap();
+    let handles: Vec<_> = (0..RUNS).map(|n| start(&engine, &format!("run {n}"))).collect();
+    for handle in &handles {
+        assert_eq!(handle.wait().unwrap(), 7);
+    }
+    assert!(looks.load(Ordering::SeqCst) < RUNS / 2, "{looks:?}");
 }

@@ -1,9 +1,10 @@
 //! An async run makes no call of its store on a thread of the executor, so a slow disk never holds up the
 //! other tasks of that thread.
 
+#[path = "support/store.rs"]
+mod asks;
 mod support;
 
-use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,13 +12,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use asks::{Asks, Before};
 use durable::store::memory::MemoryStore;
 use durable::store::sqlite::SqliteStore;
-use durable::store::{
-    Answer, Candidate, Claim, CorruptRow, Op, OwnerId, Ownership, RunRecord, RunStatus, Start, StepReader,
-    StepRow, StepStore, StoreError, Wanted,
-};
-use durable::{Engine, Error, Position, RunError, Timestamp, WorkflowId, step, workflow};
+use durable::store::{Answer, Claim, Op, OwnerId, RunStatus, Start, StepReader, StepStore, StoreError};
+use durable::{Engine, Error, RunError, step, workflow};
 use support::{Log, Switches, keys};
 
 /// Refuses to be called on one thread, as a disk that takes long would be felt there. Counts its calls.
@@ -49,110 +48,15 @@ impl Gate {
 }
 
 impl Elsewhere {
-    fn check(&self) {
-        assert_ne!(thread::current().id(), self.executor, "a call of the store on the executor's thread");
-        self.calls.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-struct Store(SqliteStore, Elsewhere);
-
-struct Reader(Box<dyn StepReader>, Elsewhere);
-
-impl StepStore for Store {
-    fn apply(&mut self, ops: &[Op]) -> Result<Vec<Answer>, StoreError> {
-        self.1.check();
-        self.0.apply(ops)
-    }
-
-    fn reader(&self) -> Result<Box<dyn StepReader>, StoreError> {
-        Ok(Box::new(Reader(self.0.reader()?, self.1.clone())))
-    }
-
-    fn owner(&self) -> OwnerId {
-        self.0.owner()
-    }
-}
-
-impl StepReader for Reader {
-    fn run(&mut self, id: &WorkflowId) -> Result<Option<RunRecord>, StoreError> {
-        self.1.check();
-        self.0.run(id)
-    }
-
-    fn ownership(&mut self, id: &WorkflowId) -> Result<Option<Ownership>, StoreError> {
-        self.1.check();
-        self.0.ownership(id)
-    }
-
-    fn runs(
-        &mut self,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Result<RunRecord, CorruptRow>>, StoreError> {
-        self.1.check();
-        self.0.runs(after, limit)
-    }
-
-    fn position(&mut self, id: &WorkflowId, key: &str) -> Result<Option<Position>, StoreError> {
-        self.1.check();
-        self.0.position(id, key)
-    }
-
-    fn scan(
-        &mut self,
-        id: &WorkflowId,
-        after: Option<&Position>,
-        visit: &mut dyn FnMut(StepRow<'_>) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        self.1.check();
-        self.1.gate.pass();
-        self.0.scan(id, after, visit)
-    }
-
-    fn due(
-        &mut self,
-        until: Timestamp,
-        after: Option<&(Timestamp, WorkflowId)>,
-        limit: u32,
-    ) -> Result<Vec<(Timestamp, Candidate)>, StoreError> {
-        self.1.check();
-        self.0.due(until, after, limit)
-    }
-
-    fn next_due(&mut self, until: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        self.1.check();
-        self.0.next_due(until)
-    }
-
-    fn owners(&mut self) -> Result<Vec<OwnerId>, StoreError> {
-        self.1.check();
-        self.0.owners()
-    }
-
-    fn interrupted(
-        &mut self,
-        owner: Option<&OwnerId>,
-        after: Option<&WorkflowId>,
-        limit: u32,
-    ) -> Result<Vec<Candidate>, StoreError> {
-        self.1.check();
-        self.0.interrupted(owner, after, limit)
-    }
-
-    fn wanted(&mut self, owner: &OwnerId) -> Result<Vec<(WorkflowId, Wanted)>, StoreError> {
-        self.1.check();
-        self.0.wanted(owner)
-    }
-
-    fn version(&mut self) -> Result<u64, StoreError> {
-        self.1.check();
-        self.0.version()
-    }
-
-    fn lives(&mut self, owner: &OwnerId) -> Result<bool, StoreError> {
-        self.1.check();
-        self.0.lives(owner)
+    fn before_each_call(self) -> Before {
+        Arc::new(move |call| {
+            assert_ne!(thread::current().id(), self.executor, "a call of the store on the executor's thread");
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            if call == "scan" {
+                self.gate.pass();
+            }
+            Ok(())
+        })
     }
 }
 
@@ -199,7 +103,7 @@ fn with_room(bytes_max: usize, test: impl AsyncFnOnce(&Engine, &Log, &Switches) 
         let (log, switches) = (Log::default(), Switches::default());
         let elsewhere =
             Elsewhere { executor: thread::current().id(), calls: Arc::default(), gate: Gate::default() };
-        let store = Store(SqliteStore::open(&path).unwrap(), elsewhere.clone());
+        let store = Asks(SqliteStore::open(&path).unwrap(), elsewhere.clone().before_each_call());
         let builder =
             support::builder(&log, &switches).with(elsewhere.gate.clone()).history_bytes_max(bytes_max);
         let engine = builder.store(store).unwrap();

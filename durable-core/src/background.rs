@@ -47,7 +47,7 @@ pub struct Execution(pub(crate) fn(Order) -> Job);
 pub(crate) struct Background {
     pub(crate) workers: Pool,
     executor: Executor,
-    pub(crate) watch: Arc<Watch>,
+    pub(crate) attendance: Arc<Attendance>,
 }
 
 impl Default for Background {
@@ -56,7 +56,7 @@ impl Default for Background {
         Self {
             workers: Pool::new("durable-worker", WORKERS_MAX),
             executor: Executor::new(Pool::new("durable-executor", threads)),
-            watch: Arc::default(),
+            attendance: Arc::default(),
         }
     }
 }
@@ -76,7 +76,7 @@ impl Background {
 
     /// Takes no new work, and gives up what has not begun.
     pub(crate) fn close(&self) {
-        self.watch.stop();
+        self.attendance.stop();
         self.workers.close();
         self.executor.close_to_new();
     }
@@ -96,8 +96,8 @@ impl fmt::Debug for Execution {
 
 /// What the thread that looks after waiting runs is told, and by whom it is woken.
 #[derive(Default)]
-pub(crate) struct Watch {
-    state: Mutex<WatchState>,
+pub(crate) struct Attendance {
+    state: Mutex<AttendanceState>,
     changed: Condvar,
 }
 
@@ -110,6 +110,17 @@ pub(crate) enum Attendant {
     There,
     /// It is to end, and does not come again.
     Stopped,
+}
+
+/// How the execution of a run came out that was taken up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// It has ended, or is somebody else's.
+    Ended,
+    /// It waits, and may be due soon.
+    Waits,
+    /// It could not be claimed, and stays as it is.
+    Missed,
 }
 
 /// What it looks after; each includes what stands before it.
@@ -125,7 +136,7 @@ pub(crate) enum Duty {
 }
 
 #[derive(Default)]
-pub(crate) struct WatchState {
+pub(crate) struct AttendanceState {
     pub(crate) thread: Attendant,
     nudged: bool,
     pub(crate) duty: Duty,
@@ -139,7 +150,7 @@ pub(crate) struct WatchState {
     pub(crate) missed: Vec<WorkflowId>,
 }
 
-impl Watch {
+impl Attendance {
     /// Something has changed in this process: looks at once.
     pub(crate) fn nudge(&self) {
         self.state().nudged = true;
@@ -151,22 +162,26 @@ impl Watch {
         self.changed.notify_all();
     }
 
-    /// The run is no longer being taken up: it was executed, and may wait now and be due soon, or it could not
-    /// be had.
-    pub(crate) fn settled(&self, id: &WorkflowId, missed: bool) {
-        {
+    /// The run is no longer being taken up. Who settles the last one that there was room for lets others in.
+    pub(crate) fn settled(&self, id: &WorkflowId, how: Settled) {
+        let is_news = {
             let mut state = self.state();
+            let was_full = state.taken.len() >= TAKEN_MAX;
             state.taken.remove(id);
-            state.missed.extend(missed.then(|| id.clone()));
-            state.nudged = true;
+            state.missed.extend((how == Settled::Missed).then(|| id.clone()));
+            let is_news = was_full || how != Settled::Ended;
+            state.nudged |= is_news;
+            is_news
+        };
+        if is_news {
+            self.changed.notify_all();
         }
-        self.changed.notify_all();
     }
 
     /// Waits for a reason to look, but not longer than `tick`: whether there was one. `None` once it is
     /// stopped.
     pub(crate) fn next(&self, tick: Duration) -> Option<bool> {
-        let idle = |state: &mut WatchState| !state.nudged && state.thread != Attendant::Stopped;
+        let idle = |state: &mut AttendanceState| !state.nudged && state.thread != Attendant::Stopped;
         let waited = self.changed.wait_timeout_while(self.state(), tick, idle);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let nudged = std::mem::take(&mut state.nudged);
@@ -178,12 +193,12 @@ impl Watch {
         Waker::from(Arc::clone(self))
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, WatchState> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, AttendanceState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Wake for Watch {
+impl Wake for Attendance {
     fn wake(self: Arc<Self>) {
         self.nudge();
     }

@@ -176,7 +176,7 @@ impl Engine {
             let status = self.found(&id)?.status;
             return Err(Error::Refused { workflow: id, what, status });
         }
-        self.settings.background.watch.nudge();
+        self.settings.background.attendance.nudge();
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use self::look::Look;
-use crate::background::{Attendant, Duty, Watch};
+use crate::background::{Attendance, Attendant, Duty};
 use crate::core::{Core, Settings};
 use crate::engine::Engine;
 use crate::trace;
@@ -28,15 +28,15 @@ pub(crate) fn take_up(engine: &Engine) {
 
 /// Tells those who wait for the end of a run what other processes do, from now on.
 pub(crate) fn attend(engine: &Engine) {
-    let watch = &engine.settings.background.watch;
-    let mut state = watch.state();
+    let attendance = &engine.settings.background.attendance;
+    let mut state = attendance.state();
     if state.thread != Attendant::None {
         return;
     }
-    let (watch, core, settings) =
-        (Arc::clone(watch), Arc::downgrade(&engine.core), Arc::downgrade(&engine.settings));
+    let (attendance, core, settings) =
+        (Arc::clone(attendance), Arc::downgrade(&engine.core), Arc::downgrade(&engine.settings));
     let thread = thread::Builder::new().name("durable-scheduler".into());
-    match thread.spawn(move || work(&watch, &core, &settings)) {
+    match thread.spawn(move || work(&attendance, &core, &settings)) {
         Ok(_) => state.thread = Attendant::There,
         Err(error) => {
             trace::warn(None, &format!("no thread can be had to look after waiting runs: {error}"));
@@ -47,25 +47,25 @@ pub(crate) fn attend(engine: &Engine) {
 /// Looks after the runs that wait, and after all those that nobody executes.
 pub(crate) fn recover(engine: &Engine) {
     raise(engine, Duty::Recover);
-    let watch = &engine.settings.background.watch;
-    watch.state().asked_to_recover = true;
+    let attendance = &engine.settings.background.attendance;
+    attendance.state().asked_to_recover = true;
     attend(engine);
-    watch.nudge();
+    attendance.nudge();
 }
 
 fn raise(engine: &Engine, duty: Duty) {
-    let mut state = engine.settings.background.watch.state();
+    let mut state = engine.settings.background.attendance.state();
     state.duty = state.duty.max(duty);
 }
 
-fn work(watch: &Arc<Watch>, core: &Weak<Core>, settings: &Weak<Settings>) {
+fn work(attendance: &Arc<Attendance>, core: &Weak<Core>, settings: &Weak<Settings>) {
     let mut look = Look::default();
-    while let Some(nudged) = watch.next(TICK) {
+    while let Some(nudged) = attendance.next(TICK) {
         // Held for one look: an engine that nobody else has is gone.
         let (Some(core), Some(settings)) = (core.upgrade(), settings.upgrade()) else { return };
         if core.check_process().is_err() {
             return;
         }
-        look.around(watch, &Engine { core, settings }, nudged);
+        look.around(attendance, &Engine { core, settings }, nudged);
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{AsyncRunBuilder, Invocation, Prepared, RunBuilder};
 use crate::args::ArgsSink;
-use crate::background::{Execution, Job, Order};
+use crate::background::{Execution, Job, Order, Settled};
 use crate::call::{Call, Known};
 use crate::engine::Engine;
 use crate::entry::{Admission, Intent, Wait};
@@ -144,7 +144,7 @@ impl<W: Workflow> Prepared<W> {
                 background.submit((W::EXECUTION.0)(order));
             }
             // It may be due at once.
-            Admission::Left => background.watch.nudge(),
+            Admission::Left => background.attendance.nudge(),
             Admission::Wait(_) | Admission::Ended(..) => {}
         }
         Ok(Handle::new(self.engine, self.id))
@@ -212,21 +212,22 @@ pub const fn polled<W: AsyncWorkflow>() -> Execution {
 
 fn execute_called<W: SyncWorkflow>(order: Order) -> Job {
     let Order { core, settings, id, held } = order;
-    let mut job = Settles { prepared: Prepared::<W>::of(Engine { core, settings }, id), missed: false };
+    let mut job = Settles { prepared: Prepared::<W>::of(Engine { core, settings }, id), how: Settled::Ended };
     Job::Called(Box::new(move || {
         let held = match held {
             Some(held) => Some(held),
             None => job.claimed(block_on(job.prepared.claim(Mode::Called))),
         };
         if let Some((held, input)) = held {
-            job.report(job.prepared.conduct(held, &input).map(drop));
+            let executed = job.prepared.conduct(held, &input);
+            job.report(executed.map(drop));
         }
     }))
 }
 
 fn execute_polled<W: AsyncWorkflow>(order: Order) -> Job {
     let Order { core, settings, id, held } = order;
-    let mut job = Settles { prepared: Prepared::<W>::of(Engine { core, settings }, id), missed: false };
+    let mut job = Settles { prepared: Prepared::<W>::of(Engine { core, settings }, id), how: Settled::Ended };
     Job::Polled(Box::pin(async move {
         let held = if held.is_some() {
             held
@@ -244,27 +245,28 @@ fn execute_polled<W: AsyncWorkflow>(order: Order) -> Job {
 /// A run that is being taken up, until this is dropped.
 struct Settles<W> {
     prepared: Prepared<W>,
-    /// Whether it could not be claimed, and stays as it is.
-    missed: bool,
+    how: Settled,
 }
 
 impl<W> Settles<W> {
     fn claimed(&mut self, claimed: Result<Option<(Held, String)>, Error>) -> Option<(Held, String)> {
         claimed.unwrap_or_else(|fault| {
-            self.missed = true;
+            self.how = Settled::Missed;
             self.warn(&fault);
             None
         })
     }
 
     /// What came of it is in the store; a fault is in its row only if it would come again.
-    fn report(&self, executed: Result<(), Error>) {
-        match executed {
-            Ok(())
-            | Err(
-                Error::Unloaded { .. } | Error::ShutDown | Error::Cancelled { .. } | Error::Paused { .. },
-            ) => {}
-            Err(fault) => self.warn(&fault),
+    fn report(&mut self, executed: Result<(), Error>) {
+        let Err(fault) = executed else { return };
+        self.how = Settled::Waits;
+        let asked_for = matches!(
+            fault,
+            Error::Unloaded { .. } | Error::ShutDown | Error::Cancelled { .. } | Error::Paused { .. }
+        );
+        if !asked_for {
+            self.warn(&fault);
         }
     }
 
@@ -276,7 +278,7 @@ impl<W> Settles<W> {
 
 impl<W> Drop for Settles<W> {
     fn drop(&mut self) {
-        let Self { prepared, missed } = self;
-        prepared.engine.settings.background.watch.settled(&prepared.id, *missed);
+        let Self { prepared, how } = self;
+        prepared.engine.settings.background.attendance.settled(&prepared.id, *how);
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::background::{Duty, Order, TAKEN_MAX, Watch, WatchState};
-use crate::clock::{Alarm, Timestamp, next_pause};
+use super::TICK;
+use crate::background::{Attendance, AttendanceState, Duty, Order, TAKEN_MAX};
+use crate::clock::{Alarm, Lapse, Timestamp, next_pause};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::key::WorkflowId;
@@ -30,6 +31,8 @@ fn pause_after(times: u32) -> Duration {
 pub(super) struct Look {
     /// What the store was like at the last look.
     version: Option<u64>,
+    /// How long ago that was asked.
+    asked: Option<Lapse>,
     /// When the next run is due, and the alarm for it.
     next_due: Option<(Timestamp, Alarm)>,
     /// Whether more is due than could be taken up.
@@ -55,23 +58,27 @@ struct Dead {
 }
 
 impl Look {
-    pub(super) fn around(&mut self, watch: &Arc<Watch>, engine: &Engine, nudged: bool) {
-        if let Err(error) = self.try_around(watch, engine, nudged) {
+    pub(super) fn around(&mut self, attendance: &Arc<Attendance>, engine: &Engine, nudged: bool) {
+        if let Err(error) = self.try_around(attendance, engine, nudged) {
             // It is looked again with the next tick, as if nothing had been seen.
             self.version = None;
             trace::warn(None, &format!("the runs that wait could not be looked for: {error}"));
         }
     }
 
-    fn try_around(&mut self, watch: &Arc<Watch>, engine: &Engine, nudged: bool) -> Result<(), StoreError> {
-        let version = engine.core.reader().version()?;
-        let changed = self.version.replace(version) != Some(version);
+    fn try_around(
+        &mut self,
+        attendance: &Arc<Attendance>,
+        engine: &Engine,
+        nudged: bool,
+    ) -> Result<(), StoreError> {
+        let changed = self.has_changed(engine)?;
         if changed {
             heed(engine)?;
             engine.core.tell_all_watchers();
         }
         let duty = {
-            let mut state = watch.state();
+            let mut state = attendance.state();
             self.note_the_dead(&mut state, engine);
             self.note_the_missed(&mut state, engine);
             state.duty
@@ -80,18 +87,29 @@ impl Look {
             return Ok(());
         }
         if duty == Duty::Recover && changed {
-            watch_owners(watch, engine)?;
+            watch_owners(attendance, engine)?;
         }
-        self.take_up_of_the_dead(watch, engine)?;
+        self.take_up_of_the_dead(attendance, engine)?;
         let now = engine.settings.clock.now();
         let is_due = self.next_due.as_ref().is_some_and(|(at, _)| *at <= now);
         if changed || nudged || is_due || self.left_over {
-            self.take_up_due(watch, engine, now)?;
+            self.take_up_due(attendance, engine, now)?;
         }
         Ok(())
     }
 
-    fn note_the_dead(&mut self, state: &mut WatchState, engine: &Engine) {
+    /// Whether anybody has committed anything. Asked once in a tick: this process itself nudges more often, and
+    /// tells those who wait for its own runs.
+    fn has_changed(&mut self, engine: &Engine) -> Result<bool, StoreError> {
+        if self.version.is_some() && self.asked.as_ref().is_some_and(|asked| asked.elapsed() < TICK) {
+            return Ok(false);
+        }
+        self.asked = Some(Lapse::start());
+        let version = engine.core.reader().version()?;
+        Ok(self.version.replace(version) != Some(version))
+    }
+
+    fn note_the_dead(&mut self, state: &mut AttendanceState, engine: &Engine) {
         let nobody = std::mem::take(&mut state.asked_to_recover).then_some(None);
         let dead = std::mem::take(&mut state.died).into_iter().map(Some);
         let from = engine.settings.clock.elapsed();
@@ -100,7 +118,7 @@ impl Look {
     }
 
     /// A run that could not be had is left alone for a while, and longer each time.
-    fn note_the_missed(&mut self, state: &mut WatchState, engine: &Engine) {
+    fn note_the_missed(&mut self, state: &mut AttendanceState, engine: &Engine) {
         let now = engine.settings.clock.elapsed();
         self.deferred.retain(|_, (times, from)| now < from.saturating_add(pause_after(*times)));
         for id in std::mem::take(&mut state.missed) {
@@ -112,25 +130,36 @@ impl Look {
 
     /// Goes once through the runs of each dead owner, and again later if there were any: who takes one up can
     /// fail to.
-    fn take_up_of_the_dead(&mut self, watch: &Arc<Watch>, engine: &Engine) -> Result<(), StoreError> {
+    fn take_up_of_the_dead(
+        &mut self,
+        attendance: &Arc<Attendance>,
+        engine: &Engine,
+    ) -> Result<(), StoreError> {
         for _ in 0..self.dead.len() {
             let Some(mut dead) = self.dead.pop_front() else { return Ok(()) };
             let now = engine.settings.clock.elapsed();
-            let goes_on = now < dead.from || self.pass(&mut dead, watch, engine)?;
-            if goes_on {
+            let again = if now < dead.from { Ok(true) } else { self.pass(&mut dead, attendance, engine) };
+            // After a failed look too: nobody tells of this death again.
+            if !matches!(again, Ok(false)) {
                 self.dead.push_back(dead);
             }
+            again?;
         }
         Ok(())
     }
 
     /// Whether the runs of this owner are to be looked at again.
-    fn pass(&mut self, dead: &mut Dead, watch: &Arc<Watch>, engine: &Engine) -> Result<bool, StoreError> {
+    fn pass(
+        &mut self,
+        dead: &mut Dead,
+        attendance: &Arc<Attendance>,
+        engine: &Engine,
+    ) -> Result<bool, StoreError> {
         if let Some(owner) = &dead.owner
             && engine.core.reader().lives(owner)?
         {
             // The system would not wait for its death.
-            watch.state().watched.remove(owner);
+            attendance.state().watched.remove(owner);
             return Ok(false);
         }
         loop {
@@ -138,7 +167,7 @@ impl Look {
             let is_last = page.len() < PAGE as usize;
             for candidate in page {
                 let id = candidate.id.clone();
-                match self.take_up(candidate, watch, engine) {
+                match self.take_up(candidate, attendance, engine) {
                     Taken::Full => return Ok(true),
                     Taken::Up => dead.found = true,
                     Taken::Not => {}
@@ -156,7 +185,12 @@ impl Look {
         Ok(again)
     }
 
-    fn take_up_due(&mut self, watch: &Arc<Watch>, engine: &Engine, now: Timestamp) -> Result<(), StoreError> {
+    fn take_up_due(
+        &mut self,
+        attendance: &Arc<Attendance>,
+        engine: &Engine,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.left_over = false;
         let mut after = None;
         loop {
@@ -164,7 +198,7 @@ impl Look {
             let is_last = page.len() < PAGE as usize;
             after = page.last().map(|(at, run)| (*at, run.id.clone()));
             for (_, candidate) in page {
-                if let Taken::Full = self.take_up(candidate, watch, engine) {
+                if let Taken::Full = self.take_up(candidate, attendance, engine) {
                     self.left_over = true;
                     return Ok(());
                 }
@@ -181,12 +215,12 @@ impl Look {
         self.next_due = next.map(|at| {
             // The wall clock may be set meanwhile, so the alarm rings now and then on the way.
             let pause = next_pause(&**clock, at).unwrap_or_default();
-            (at, clock.wake_after(pause, watch.waker()))
+            (at, clock.wake_after(pause, attendance.waker()))
         });
         Ok(())
     }
 
-    fn take_up(&mut self, run: Candidate, watch: &Arc<Watch>, engine: &Engine) -> Taken {
+    fn take_up(&mut self, run: Candidate, attendance: &Arc<Attendance>, engine: &Engine) -> Taken {
         let Some(execution) = engine.settings.workflows.get(run.name.as_str()) else {
             self.tell_unknown(&run);
             return Taken::Not;
@@ -201,7 +235,7 @@ impl Look {
             return Taken::Not;
         }
         {
-            let mut state = watch.state();
+            let mut state = attendance.state();
             if state.taken.len() >= TAKEN_MAX {
                 return Taken::Full;
             }
@@ -246,26 +280,26 @@ fn heed(engine: &Engine) -> Result<(), StoreError> {
 }
 
 /// Waits, on a thread for each, for the death of those who have runs.
-fn watch_owners(watch: &Arc<Watch>, engine: &Engine) -> Result<(), StoreError> {
+fn watch_owners(attendance: &Arc<Attendance>, engine: &Engine) -> Result<(), StoreError> {
     let owners = engine.core.reader().owners()?;
     for owner in owners.into_iter().filter(|owner| *owner != engine.core.owner) {
-        if !watch.state().watched.insert(owner.clone()) {
+        if !attendance.state().watched.insert(owner.clone()) {
             continue;
         }
         let death = engine.core.reader().death_of(&owner);
-        let (told, dead) = (Arc::downgrade(watch), owner.clone());
+        let (told, dead) = (Arc::downgrade(attendance), owner.clone());
         let wait = move || {
             if let Some(death) = death {
                 death();
             }
-            if let Some(watch) = told.upgrade() {
-                watch.state().died.push(dead);
-                watch.nudge();
+            if let Some(attendance) = told.upgrade() {
+                attendance.state().died.push(dead);
+                attendance.nudge();
             }
         };
-        if thread::Builder::new().name("durable-watch".into()).spawn(wait).is_err() {
+        if thread::Builder::new().name("durable-attendance".into()).spawn(wait).is_err() {
             // With the next change it is tried again.
-            watch.state().watched.remove(&owner);
+            attendance.state().watched.remove(&owner);
         }
     }
     Ok(())
