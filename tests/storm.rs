@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::thread;
 use std::time::Duration;
 
-use actors::{Actor, Place, role, say};
+use actors::{Actor, Place, hear, role, say};
 use durable::{Engine, RunStatus, step, workflow};
 
 const PROCESSES: usize = 4;
@@ -109,6 +109,8 @@ fn serve(place: &Place) {
     (0..RUNS).for_each(|n| start(&engine, n));
     (0..RUNS).for_each(|n| _ = wait(&engine, n));
     say("all have ended");
+    // A process that is gone cannot be stopped: this one stays until the last blow has been dealt.
+    hear();
 }
 
 /// Waits until the log of effects has grown, or for some looks: a process that was stopped may hold the others
@@ -148,6 +150,7 @@ fn processes_that_are_killed_and_stopped_bring_every_run_to_its_end() {
     }
     for actor in &mut actors {
         actor.wait_for("all have ended");
+        actor.tell();
     }
     check(&place);
 }

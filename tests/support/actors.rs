@@ -99,8 +99,13 @@ impl Actor {
     pub(crate) fn stop(&self) {
         self.signal("-STOP");
         let stat = format!("/proc/{}/stat", self.child.id());
-        while cfg!(target_os = "linux") && !fs::read_to_string(&stat).unwrap().contains(") T ") {
-            thread::yield_now();
+        while cfg!(target_os = "linux") {
+            let stat = fs::read_to_string(&stat).unwrap();
+            match stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()) {
+                Some('T') => return,
+                Some('Z' | 'X') => panic!("a process ended where it was to be stopped"),
+                _ => thread::yield_now(),
+            }
         }
     }
 
