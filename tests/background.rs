@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use asks::Asks;
 use durable::store::memory::MemoryStore;
+use durable::store::sqlite::SqliteStore;
 use durable::store::{Kind, StoreError};
 use durable::{Engine, Error, Handle, RunError, RunStatus, TestClock, WorkflowId, step, workflow};
 use support::{HeldClock, Log, Switches, builder, engine, keys};
@@ -91,15 +92,25 @@ fn a_start_of_an_id_with_another_input_is_refused() {
 #[test]
 fn a_start_beside_a_look_for_the_same_id_stores_the_run() {
     let folder = tempfile::tempdir().unwrap();
-    let engine = Engine::builder().with(Log::default()).with(Switches::default());
-    let engine = engine.open(folder.path().join("runs.db")).unwrap();
+    let reads = Arc::new(Mutex::new(()));
+    let may_read = Arc::clone(&reads);
+    let before = move |call: &str| {
+        if call == "run" {
+            drop(may_read.lock().unwrap());
+        }
+        Ok::<_, StoreError>(())
+    };
+    let store = Asks(SqliteStore::open(&folder.path().join("runs.db")).unwrap(), Arc::new(before));
+    let engine = Engine::builder().with(Log::default()).with(Switches::default()).store(store).unwrap();
     let _current = engine.enter();
+    let no_read = reads.lock().unwrap();
     let mut resumed = pin!(polled::resume("a"));
     let mut started = pin!(polled::durable("a", "a".to_owned()).start());
     let mut once = Context::from_waker(Waker::noop());
     // In a poll nobody waits for the disk, so both are under way after one.
     assert!(resumed.as_mut().poll(&mut once).is_pending());
     assert!(started.as_mut().poll(&mut once).is_pending(), "it is not stored yet");
+    drop(no_read);
     let unknown = support::block_on(resumed).unwrap_err();
     assert!(matches!(unknown, RunError::Engine(Error::UnknownRun { .. })), "{unknown}");
     let handle = support::block_on(started).unwrap();
