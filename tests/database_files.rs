@@ -131,12 +131,12 @@ fn a_database_of_another_application_that_is_in_use_is_refused() {
     other.execute_batch("commit").unwrap();
 }
 
-const NEWER: &str = "{} has schema version 3, this program knows versions up to 2; run the newer program";
+const NEWER: &str = "{} has schema version 4, this program knows versions up to 3; run the newer program";
 
 #[test]
 fn a_newer_schema_is_refused() {
     let (_folder, path) = database();
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 4).unwrap();
     check_refused(&path, is!(Newer), NEWER);
 }
 
@@ -145,7 +145,7 @@ fn a_newer_schema_is_refused() {
 fn a_newer_schema_that_is_only_in_the_log_is_refused() {
     let (folder, path) = database();
     let newer = rusqlite::Connection::open(&path).unwrap();
-    newer.pragma_update(None, "user_version", 3).unwrap();
+    newer.pragma_update(None, "user_version", 4).unwrap();
     let killed = tempfile::tempdir().unwrap();
     for (name, bytes) in snapshot(folder.path()) {
         fs::write(killed.path().join(name), bytes).unwrap();
@@ -164,7 +164,7 @@ fn a_newer_schema_that_is_only_in_the_log_is_refused() {
         assert_eq!(error.to_string(), NEWER.replace("{}", path.to_str().unwrap()));
         assert!(kept() == before, "the folder has changed");
     }
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
     check_opens(&path);
 }
 

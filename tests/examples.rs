@@ -119,6 +119,25 @@ fn reminders_ring_once_after_the_crash() {
 }
 
 #[test]
+fn an_approval_waits_in_the_database_for_whoever_decides() {
+    let folder = tempfile::tempdir().unwrap();
+    let say = |args: &[&str]| {
+        let (lines, end) = run(&folder, "approval", args, "");
+        assert_eq!(end, End::Well, "{args:?}: {lines:?}");
+        lines
+    };
+    assert_eq!(say(&["ask", "boat"]), ["may the boat be bought?"]);
+    assert_eq!(say(&["ask", "lamp"]), ["may the lamp be bought?"]);
+    assert_eq!(
+        say(&[]),
+        ["boat: running, may the boat be bought?", "lamp: running, may the lamp be bought?"]
+    );
+    assert_eq!(say(&["approve", "lamp"]), ["ordering the lamp", "the lamp is ordered"]);
+    assert_eq!(say(&["refuse", "boat"]), ["the boat was refused"]);
+    assert_eq!(say(&[])[1], "lamp: completed, the lamp is ordered");
+}
+
+#[test]
 fn a_fleet_sends_each_ship_once() {
     let (crashed, resumed) = crash_and_run("fleet");
     let mut arrived = lines_with(&crashed, "ship ");

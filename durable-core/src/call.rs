@@ -4,7 +4,7 @@
 //! Knows no SQL, no JSON and no body.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
@@ -18,7 +18,7 @@ use crate::run::{Mode, Run};
 use crate::scope::{Scope, Ticket, What};
 use crate::signal::block_on;
 use crate::store::batch::Ticket as StoreTicket;
-use crate::store::{Kind, StepRecord};
+use crate::store::{Act, Answer, Effect, Kind, Op, Record, StepRecord};
 use crate::{build, trace};
 
 /// What a position holds for its operation.
@@ -252,6 +252,34 @@ impl Call {
             }
         }
         Ok(())
+    }
+
+    /// Records an outcome of the engine's own in one transaction with what it does. The operation, which is still
+    /// under way, when it was recorded, and [`Answer::Done`]; or another answer, with which neither was done.
+    pub(crate) async fn act(
+        self,
+        outcome: Encoded,
+        effect: Effect,
+        mode: Mode,
+    ) -> Result<(Self, Timestamp, Answer), Error> {
+        let step = self.row(outcome, 1);
+        let (run, at) = (self.run(), step.timestamp);
+        run.check_record()?;
+        let op = Op::Act(Act { record: Record { id: run.id.clone(), step }, effect });
+        match self.here(run.core.commit(mode, op)).await? {
+            Ok(answer @ (Answer::Lost | Answer::Undelivered(_))) => Ok((self, at, answer)),
+            answered => run.recorded(answered).map(|()| (self, at, Answer::Done)),
+        }
+    }
+
+    /// Waits for `future`, as long as this operation is polled where it began.
+    pub(crate) async fn here<F: Future>(&self, future: F) -> Result<F::Output, Error> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match self.ticket.check_here() {
+            Ok(()) => future.as_mut().poll(cx).map(Ok),
+            Err(fault) => Poll::Ready(Err(fault)),
+        })
+        .await
     }
 
     fn row(&self, outcome: Encoded, attempts: u32) -> StepRecord {

@@ -100,7 +100,8 @@ impl Engine {
     /// [`Error::Live`] while the run is being executed, here or by another process.
     pub fn reset(&self, id: impl AsRef<str>) -> Result<bool, Error> {
         let id = WorkflowId::new(id)?;
-        self.change(&id, |expected| Ok(Op::Reset(Reset { id: id.clone(), expected })))
+        let at = self.settings.clock.now();
+        self.change(&id, |expected| Ok(Op::Reset(Reset { id: id.clone(), expected, at })))
             .map(|answer| answer.is_some())
     }
 

@@ -18,6 +18,7 @@ use crate::held::Held;
 use crate::key::{Position, WorkflowId};
 use crate::memo::WorkflowSpec;
 use crate::run::{Mode, Run, Seat};
+use crate::scheduler;
 use crate::signal::{Given, Signal};
 use crate::store::{
     Answer, Ask, Claim, End, Finish, Op, OwnerId, RunRecord, RunStatus, Start, StepStatus, StoreError,
@@ -41,6 +42,8 @@ pub(crate) struct Request<'a> {
     pub(crate) parent: Option<&'a Arc<Run>>,
     pub(crate) mode: Mode,
     pub(crate) intent: Intent,
+    /// How long a new run may take until it is cancelled.
+    pub(crate) deadline: Option<Duration>,
 }
 
 /// What a call wants of a run: which of the states that it can be in it opens again.
@@ -221,6 +224,8 @@ impl Request<'_> {
                 input: input.json.clone(),
                 owner: wake_at.is_none().then(|| self.engine.core.owner.clone()),
                 wake_at,
+                deadline: self.deadline.map(|after| wake_at.unwrap_or(started).plus(after)),
+                version: self.spec.version,
                 parent: self.parent.map(|run| run.id.clone()),
                 nonce,
                 seed,
@@ -229,6 +234,7 @@ impl Request<'_> {
             }))
             .await?;
         let Answer::Started(epoch) = answer else { return Ok(Taken::Lost) };
+        self.mind(self.deadline.is_some());
         if wake_at.is_some() {
             return Ok(Taken::Left);
         }
@@ -267,10 +273,20 @@ impl Request<'_> {
         let Answer::Claimed(epoch) = self.claim(&run, drop, recoveries).await? else {
             return Ok(Taken::Lost);
         };
-        let RunRecord { id, nonce, seed, created: started, input, .. } = run;
+        self.mind(run.deadline.is_some());
+        let started = run.begins.unwrap_or(run.created);
+        let RunRecord { id, nonce, seed, input, .. } = run;
         let (history, in_background) = (Arc::new(history), self.intent.is_background());
         let seat = Seat { id, epoch, nonce, seed, started, history, in_background };
         Ok(Taken::Ours { seat, recoveries, input })
+    }
+
+    /// Has somebody look after a run that has a deadline.
+    fn mind(&self, has_deadline: bool) {
+        if has_deadline {
+            scheduler::attend(self.engine);
+            self.engine.settings.background.attendance.nudge();
+        }
     }
 
     /// Records that a run cannot go on, since its history cannot be read.

@@ -3,6 +3,7 @@
 //! Each variant carries data: ids, positions, places, what was recorded and what was found.
 
 mod mismatch;
+mod returned;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use crate::outcome::{Undecodable, Unstorable};
 use crate::store::{Kind, RunStatus, StoreError, Wanted};
 
 pub use mismatch::{Difference, Divergence, InputMismatch, Operation, Overlap, Unstructured};
+pub use returned::RunError;
 
 /// A fault of the engine or of a call to it.
 ///
@@ -110,6 +112,39 @@ pub enum Error {
         /// The type, and what is wrong with the value.
         #[source]
         source: Arc<Unstorable>,
+    },
+    /// The value of a message or an event would not come back from the store as it is.
+    #[error("the value of `{name}` for workflow {workflow:?} cannot be stored: {source}; nothing was")]
+    UnstorableValue {
+        /// The run that it is sent to, or that publishes it.
+        workflow: WorkflowId,
+        /// The topic, or the event's name.
+        name: &'static str,
+        /// The type, and what is wrong with the value.
+        #[source]
+        source: Arc<Unstorable>,
+    },
+    /// The stored value of an event cannot be read as the type that the running program has for it.
+    #[error("the value of `{name}` of workflow {workflow:?} cannot be read: {source}")]
+    UndecodableValue {
+        /// The run that published it.
+        workflow: WorkflowId,
+        /// The event's name.
+        name: &'static str,
+        /// The type, and what the decoder said.
+        #[source]
+        source: Arc<Undecodable>,
+    },
+    /// A step asked for what only the body of a workflow has: it would be asked again with each attempt.
+    #[error(
+        "`{name}` was called in a step of workflow {workflow:?}; receive messages and wait for events in the body of the \
+         workflow, and give the step what came of it"
+    )]
+    NotInWorkflow {
+        /// The run.
+        workflow: WorkflowId,
+        /// The topic, or the event's name.
+        name: String,
     },
     /// The id belongs to another workflow, or was started with other arguments.
     #[error(transparent)]
@@ -289,7 +324,9 @@ impl Error {
             | Self::Undecodable { .. }
             | Self::TooManySteps { .. }
             | Self::WaitsForItself { .. }
-            | Self::ForeignSpawn { .. } => true,
+            | Self::ForeignSpawn { .. }
+            | Self::UnstorableValue { .. }
+            | Self::NotInWorkflow { .. } => true,
             Self::Store { source, .. } => matches!(**source, StoreError::Corrupt(_)),
             _ => false,
         }
@@ -315,66 +352,6 @@ impl From<std::convert::Infallible> for Error {
     }
 }
 
-/// How a call of an entry point ended, if not with the workflow's value.
-///
-/// # Examples
-/// ```
-/// use durable_core::RunError;
-/// let declined: RunError<String> = RunError::Failed("card declined".into());
-/// assert_eq!(declined.to_string(), "card declined");
-/// assert_eq!(declined.failed(), Some("card declined".to_owned()));
-/// ```
-#[derive(Clone)]
-pub enum RunError<E> {
-    /// The workflow returned its own error; it is recorded.
-    Failed(E),
-    /// The engine ended the run, or refused the call.
-    Engine(Error),
-}
-
-impl<E> RunError<E> {
-    /// The workflow's own error, if it was that.
-    pub fn failed(self) -> Option<E> {
-        match self {
-            Self::Failed(error) => Some(error),
-            Self::Engine(_) => None,
-        }
-    }
-}
-
-impl<E> From<Error> for RunError<E> {
-    fn from(error: Error) -> Self {
-        Self::Engine(error)
-    }
-}
-
-impl<E: fmt::Debug> fmt::Debug for RunError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failed(error) => error.fmt(f),
-            Self::Engine(error) => error.fmt(f),
-        }
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for RunError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failed(error) => error.fmt(f),
-            Self::Engine(error) => error.fmt(f),
-        }
-    }
-}
-
-impl<E: fmt::Debug + fmt::Display> std::error::Error for RunError<E> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Failed(_) => None,
-            Self::Engine(error) => std::error::Error::source(error),
-        }
-    }
-}
-
 /// The word for a kind of operation in errors.
 pub(crate) fn kind_word(kind: Kind) -> &'static str {
     match kind {
@@ -383,5 +360,9 @@ pub(crate) fn kind_word(kind: Kind) -> &'static str {
         Kind::Workflow => "workflow",
         Kind::Sleep => "sleep",
         Kind::Start => "start",
+        Kind::Message => "send",
+        Kind::Receive => "receive",
+        Kind::SetEvent => "set_event",
+        Kind::GetEvent => "get_event",
     }
 }

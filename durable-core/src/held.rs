@@ -9,7 +9,7 @@ use crate::core::{Core, Reservation, Settings};
 use crate::error::Error;
 use crate::key::{StepKey, WorkflowId};
 use crate::run::{Mode, Run};
-use crate::store::{Answer, End, Epoch, Finish, Op, Release, Wanted};
+use crate::store::{Answer, Awaits, End, Epoch, Finish, Op, Release, Wanted};
 use crate::trace;
 use crate::waits::Waiting;
 
@@ -44,6 +44,7 @@ struct Lease {
     in_background: bool,
     panicked: Option<String>,
     wake_at: Option<Timestamp>,
+    awaits: Option<Awaits>,
     over: bool,
     _reservation: Reservation,
     _waiting: Waiting,
@@ -60,6 +61,7 @@ impl Lease {
             in_background: run.in_background,
             panicked: None,
             wake_at: None,
+            awaits: None,
             over: false,
             _reservation: reservation,
             _waiting: waiting,
@@ -75,7 +77,8 @@ impl Lease {
         let (id, epoch, at) = (self.id.clone(), self.epoch, self.settings.clock.now());
         let panicked = self.panicked.take();
         let wake_at = self.wake_at.take().or_else(|| self.in_background.then_some(at));
-        Some(Op::Release(Release { id, epoch, panicked, wake_at, at }))
+        let awaits = self.awaits.take();
+        Some(Op::Release(Release { id, epoch, panicked, wake_at, awaits, at }))
     }
 }
 
@@ -122,7 +125,9 @@ impl Held {
         match fault {
             Error::Cancelled { .. } => _ = self.end(End::Asked(Wanted::Cancel)).await,
             Error::Paused { .. } if !inherited => _ = self.end(End::Asked(Wanted::Pause)).await,
-            Error::Unloaded { until, .. } if !inherited => self.lease.wake_at = Some(*until),
+            Error::Unloaded { until, .. } if !inherited => {
+                (self.lease.wake_at, self.lease.awaits) = (Some(*until), self.run.awaited().cloned());
+            }
             fault if fault.would_come_again() && !inherited => {
                 _ = self.end(End::Halted { fault: fault.to_string(), escaped: false }).await;
             }

@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use self::ending::{Closing, close, settled};
 use self::root::Root;
@@ -74,6 +75,14 @@ macro_rules! builder {
             /// global one, or the one at `$DURABLE_DB`.
             pub fn on(mut self, engine: &Engine) -> Self {
                 self.call.engine = Some(engine.clone());
+                self
+            }
+
+            /// Has a new run cancelled, with all that it has started, if it has not ended so long after it began:
+            /// [`Error::Cancelled`]. A run that is there already keeps the deadline that it has, and one that is
+            /// opened again after it was cancelled has none.
+            pub fn deadline(mut self, after: Duration) -> Self {
+                self.call.deadline = Some(after);
                 self
             }
         }
@@ -146,6 +155,7 @@ struct Invocation<W> {
     id: String,
     input: Option<Result<Encoding, Unstorable>>,
     engine: Option<Engine>,
+    deadline: Option<Duration>,
     workflow: PhantomData<fn() -> W>,
 }
 
@@ -155,6 +165,7 @@ pub(crate) struct Prepared<W> {
     pub(crate) id: WorkflowId,
     input: Option<Encoding>,
     pub(crate) engine: Engine,
+    deadline: Option<Duration>,
     workflow: PhantomData<fn() -> W>,
 }
 
@@ -171,7 +182,8 @@ impl<W: Workflow> Invocation<W> {
             Ok(Encoding { json, fingerprint })
         };
         let intent = if input.is_some() { Intent::Run } else { Intent::Resume };
-        Self { intent, id: id.to_owned(), input: input.map(encode), engine: None, workflow: PhantomData }
+        let (id, input) = (id.to_owned(), input.map(encode));
+        Self { intent, id, input, engine: None, deadline: None, workflow: PhantomData }
     }
 
     fn prepare(self) -> Result<Prepared<W>, Error> {
@@ -188,7 +200,8 @@ impl<W: Workflow> Invocation<W> {
             let WorkflowSpec { name, site, .. } = *W::SPEC;
             Error::UnstorableInput { workflow: id.clone(), name, site, source: Arc::new(source) }
         })?;
-        Ok(Prepared { intent: self.intent, id, input, engine, workflow: PhantomData })
+        let (intent, deadline) = (self.intent, self.deadline);
+        Ok(Prepared { intent, id, input, engine, deadline, workflow: PhantomData })
     }
 }
 
@@ -306,11 +319,10 @@ impl<W: Workflow> Prepared<W> {
             Ok((_, fingerprint)) => Ok(fingerprint),
             Err(source) => Err(self.undecodable(source)),
         };
-        let Self { engine, id, intent, .. } = self;
-        let (spec, input, intent) = (W::SPEC, self.input.as_ref(), *intent);
-        Request { engine, id, spec, input, fingerprint_of: &fingerprint_of, parent, mode, intent }
-            .admit()
-            .await
+        let Self { engine, id, intent, deadline, .. } = self;
+        let (spec, input, intent, deadline) = (W::SPEC, self.input.as_ref(), *intent, *deadline);
+        let fingerprint_of = &fingerprint_of;
+        Request { engine, id, spec, input, fingerprint_of, parent, mode, intent, deadline }.admit().await
     }
 
     /// The stored input is what runs, also the first time.

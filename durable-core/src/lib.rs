@@ -18,6 +18,7 @@ mod engine;
 mod entry;
 mod errand;
 mod error;
+mod events;
 mod executor;
 mod failed;
 mod fingerprint;
@@ -27,6 +28,8 @@ mod held;
 mod history;
 mod invoke;
 mod key;
+mod lookout;
+mod mail;
 mod memo;
 mod moments;
 #[cfg(feature = "sqlite")]
@@ -61,10 +64,12 @@ pub use crate::engine::{
 pub use crate::error::{
     Difference, Divergence, Error, InputMismatch, Operation, Overlap, RunError, Unstructured,
 };
+pub use crate::events::{Event, get_event, set_event};
 pub use crate::failed::{FailureKind, StepFailed};
 pub use crate::handle::{Handle, HandleFuture};
 pub use crate::invoke::{AsyncRunBuilder, RunBuilder, RunFuture, StartFuture};
 pub use crate::key::{InvalidId, Position, Site, StepKey, WORKFLOW_ID_BYTES_MAX, WorkflowId};
+pub use crate::mail::{NAME_BYTES_MAX, Topic, recv, send, send_once};
 pub use crate::moments::{Random, cancelled, idempotency_key, now, random, resource, try_resource, uuid};
 pub use crate::outcome::{Undecodable, Unstorable};
 pub use crate::parallel::{Branch, Branches, join, map, scope};
@@ -75,8 +80,10 @@ pub use crate::store::{Durability, RunStatus};
 #[doc(hidden)]
 pub use crate::private::doc;
 
-/// What a workflow that is an async function awaits: branches and sleeps.
+/// What a workflow that is an async function awaits: branches, sleeps, messages and events.
 pub mod future {
     pub use crate::concurrent::{JoinAll, Map, join_all, map};
+    pub use crate::events::{get_event_polled as get_event, set_event_polled as set_event};
+    pub use crate::mail::{recv_polled as recv, send_once_polled as send_once, send_polled as send};
     pub use crate::sleep::{sleep_polled as sleep, sleep_until_polled as sleep_until};
 }

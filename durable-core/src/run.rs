@@ -17,7 +17,7 @@ use crate::history::History;
 use crate::key::WorkflowId;
 use crate::signal::{Given, Signal};
 use crate::store::batch::{Answered, Ticket};
-use crate::store::{Answer, Epoch, Op, Record, StepRecord};
+use crate::store::{Answer, Awaits, Epoch, Op, Record, StepRecord};
 
 pub(crate) use self::ambient::{Ambient, StepContext};
 
@@ -46,6 +46,8 @@ pub(crate) struct Run {
     leaves: OnceLock<Error>,
     left: Arc<Signal>,
     suspensions: AtomicU32,
+    /// What it is taken up by, once it is unloaded.
+    awaits: OnceLock<Awaits>,
 }
 
 /// So often the operations of a stopped run are polled again before they unwind: then no poll of the run can
@@ -101,6 +103,7 @@ impl Run {
             leaves: OnceLock::new(),
             left: Arc::default(),
             suspensions: AtomicU32::new(0),
+            awaits: OnceLock::new(),
         })
     }
 
@@ -124,6 +127,16 @@ impl Run {
     pub(crate) fn leave(&self, fault: Error) {
         _ = self.leaves.set(fault);
         self.left.give();
+    }
+
+    /// Notes what the run is taken up by before its time, if it is unloaded now.
+    pub(crate) fn awaits(&self, awaits: Awaits) {
+        _ = self.awaits.set(awaits);
+    }
+
+    /// What the run is taken up by before its time.
+    pub(crate) fn awaited(&self) -> Option<&Awaits> {
+        self.awaits.get()
     }
 
     /// Why no operation may begin any more.
@@ -285,7 +298,7 @@ impl Run {
         Ok(self.core.commits.submit(Op::Record(Record { id: self.id.clone(), step })))
     }
 
-    fn check_record(&self) -> Result<(), Error> {
+    pub(crate) fn check_record(&self) -> Result<(), Error> {
         if let Some(fault) = self.fault() {
             return Err(fault.clone());
         }

@@ -166,8 +166,8 @@ async fn wait(until: Until, caller: &'static Location<'static>) {
     end(call, wake);
 }
 
-/// A run that sleeps longer is unloaded from memory, if nobody waits for it with a call of its own.
-const LOADED_MAX: Duration = Duration::from_secs(1);
+/// A run that waits longer is unloaded from memory, if nobody waits for it with a call of its own.
+pub(crate) const LOADED_MAX: Duration = Duration::from_secs(1);
 
 /// The fault that unloads the run, if this sleep is all that it does, and is a long one: the time to wake is
 /// recorded, and somebody takes the run up then.

@@ -24,6 +24,7 @@ pub(crate) mod commit;
 mod contract;
 mod durability;
 pub mod memory;
+mod message;
 mod op;
 #[cfg(feature = "sqlite")]
 mod refused;
@@ -37,7 +38,11 @@ mod step;
 mod transition;
 
 pub use durability::Durability;
-pub use op::{Answer, Ask, Claim, Disown, End, Finish, Op, Record, Release, Reopen, Reset, Rewind, Start};
+pub use message::{Awaits, EventRecord, MessageRecord, Token};
+pub use op::{
+    Act, Answer, Ask, Claim, Disown, Effect, End, Finish, Message, Op, Publish, Record, Release, Reopen,
+    Reset, Rewind, Start,
+};
 #[cfg(feature = "sqlite")]
 pub use refused::OpenError;
 pub use step::{StepRecord, StepRow};
@@ -139,6 +144,14 @@ pub enum Kind {
     Sleep,
     /// A workflow handed over to the background inside a run: its output is the id.
     Start,
+    /// `durable::send`: its output is null, or why it was not delivered.
+    Message,
+    /// `durable::recv`: its output is the message in an array, or null if the time had passed.
+    Receive,
+    /// `durable::set_event`: its output is null.
+    SetEvent,
+    /// `durable::get_event`: its output is the value in an array, null if there is none, or why.
+    GetEvent,
 }
 
 /// One row of `workflows`: a run as it is stored.
@@ -182,8 +195,27 @@ pub struct RunRecord {
     pub wake_at: Option<Timestamp>,
     /// What was asked of the process that executes it.
     pub wanted: Option<Wanted>,
+    /// What has a run that waits taken up before `wake_at`.
+    pub awaits: Option<Token>,
+    /// When it was to begin, if it was started with a delay.
+    pub begins: Option<Timestamp>,
+    /// When it is cancelled, if it has not ended by then.
+    pub deadline: Option<Timestamp>,
+    /// The version of the workflow's source that started it, if that says one.
+    pub version: Option<u32>,
     /// The row was edited by hand: its checksum was set to null.
     pub edited: bool,
+}
+
+impl RunRecord {
+    /// Whether the run has ended and does not go on by itself.
+    pub(crate) fn is_over(&self) -> bool {
+        match self.status {
+            RunStatus::Completed | RunStatus::Cancelled => true,
+            RunStatus::Failed | RunStatus::Halted => self.wake_at.is_none(),
+            RunStatus::Running | RunStatus::Paused => false,
+        }
+    }
 }
 
 /// The part of a store that writes. Blocking; one caller at a time.
@@ -272,6 +304,13 @@ pub trait StepReader: Send {
     /// When the first of the runs is due that wait longer than `until`.
     fn next_due(&mut self, until: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
+    /// At most `limit` runs that have not ended by their deadline, which is `now` or earlier, and are not asked to end
+    /// yet; the first deadline first.
+    fn expired(&mut self, now: Timestamp, limit: u32) -> Result<Vec<WorkflowId>, StoreError>;
+
+    /// The first deadline after `now` of a run that has not ended.
+    fn next_deadline(&mut self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
     /// Who has runs that have not ended, living or dead.
     fn owners(&mut self) -> Result<Vec<OwnerId>, StoreError>;
 
@@ -286,6 +325,18 @@ pub trait StepReader: Send {
 
     /// The runs of this owner of which something is wanted.
     fn wanted(&mut self, owner: &OwnerId) -> Result<Vec<(WorkflowId, Wanted)>, StoreError>;
+
+    /// The first message of a run about `topic` that has not been received.
+    fn message(&mut self, id: &WorkflowId, topic: &str) -> Result<Option<MessageRecord>, StoreError>;
+
+    /// All messages of a run in the order in which they were sent, those that were received too.
+    fn messages(&mut self, id: &WorkflowId) -> Result<Vec<MessageRecord>, StoreError>;
+
+    /// The value that a run has published under this name.
+    fn event(&mut self, id: &WorkflowId, name: &str) -> Result<Option<EventRecord>, StoreError>;
+
+    /// All values that a run has published, in the order of their names.
+    fn events(&mut self, id: &WorkflowId) -> Result<Vec<EventRecord>, StoreError>;
 
     /// A number that is another one once somebody has committed something since it was asked last.
     fn version(&mut self) -> Result<u64, StoreError>;
@@ -305,9 +356,10 @@ pub trait StepReader: Send {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the row {key:?} of table {table} cannot be read: {reason}")]
 pub struct CorruptRow {
-    /// `workflows` or `steps`.
+    /// `workflows`, `steps`, `messages` or `events`.
     pub table: &'static str,
-    /// The workflow id, or the workflow id and the step's key.
+    /// The workflow id, and what tells the row from others of it: the step's key, the message's number, the event's
+    /// name.
     pub key: String,
     /// What is wrong with it.
     pub reason: String,

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use durable::store::{
-    Answer, Candidate, CorruptRow, Op, OwnerId, Ownership, RunRecord, StepReader, StepRow, StepStore,
-    StoreError, Wanted,
+    Answer, Candidate, CorruptRow, EventRecord, MessageRecord, Op, OwnerId, Ownership, RunRecord, StepReader,
+    StepRow, StepStore, StoreError, Wanted,
 };
 use durable::{Position, Timestamp, WorkflowId};
 
@@ -84,6 +84,16 @@ impl StepReader for Asks<Box<dyn StepReader>> {
         self.0.next_due(until)
     }
 
+    fn expired(&mut self, now: Timestamp, limit: u32) -> Result<Vec<WorkflowId>, StoreError> {
+        (self.1)("expired")?;
+        self.0.expired(now, limit)
+    }
+
+    fn next_deadline(&mut self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        (self.1)("next_deadline")?;
+        self.0.next_deadline(now)
+    }
+
     fn owners(&mut self) -> Result<Vec<OwnerId>, StoreError> {
         (self.1)("owners")?;
         self.0.owners()
@@ -102,6 +112,26 @@ impl StepReader for Asks<Box<dyn StepReader>> {
     fn wanted(&mut self, owner: &OwnerId) -> Result<Vec<(WorkflowId, Wanted)>, StoreError> {
         (self.1)("wanted")?;
         self.0.wanted(owner)
+    }
+
+    fn message(&mut self, id: &WorkflowId, topic: &str) -> Result<Option<MessageRecord>, StoreError> {
+        (self.1)("message")?;
+        self.0.message(id, topic)
+    }
+
+    fn messages(&mut self, id: &WorkflowId) -> Result<Vec<MessageRecord>, StoreError> {
+        (self.1)("messages")?;
+        self.0.messages(id)
+    }
+
+    fn event(&mut self, id: &WorkflowId, name: &str) -> Result<Option<EventRecord>, StoreError> {
+        (self.1)("event")?;
+        self.0.event(id, name)
+    }
+
+    fn events(&mut self, id: &WorkflowId) -> Result<Vec<EventRecord>, StoreError> {
+        (self.1)("events")?;
+        self.0.events(id)
     }
 
     fn version(&mut self) -> Result<u64, StoreError> {

@@ -123,6 +123,8 @@ fn stored(count: u32) -> (MemoryStore, Epoch) {
         input: "null".into(),
         owner: Some(OwnerId("owner".into())),
         wake_at: None,
+        deadline: None,
+        version: None,
         parent: None,
         nonce: 1,
         seed: 1,

@@ -128,7 +128,7 @@ impl<W: Workflow> Invocation<W> {
 impl<W: Workflow> Prepared<W> {
     /// The run with this id, whatever its arguments.
     pub(crate) fn of(engine: Engine, id: WorkflowId) -> Self {
-        Self { intent: Intent::Recover, id, input: None, engine, workflow: PhantomData }
+        Self { intent: Intent::Recover, id, input: None, engine, deadline: None, workflow: PhantomData }
     }
 
     async fn hand_over(self, parent: Option<&Arc<Run>>, mode: Mode) -> Result<Handle<W>, Error> {

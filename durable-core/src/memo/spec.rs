@@ -51,12 +51,13 @@ pub struct WorkflowSpec {
     pub(crate) name: &'static str,
     pub(crate) site: Site,
     pub(crate) fingerprint: u64,
+    pub(crate) version: Option<u32>,
 }
 
 impl WorkflowSpec {
     /// A workflow with this name, declared at `site`; `fingerprint` is a hash of its source.
     pub const fn new(name: &'static str, site: Site, fingerprint: u64) -> Self {
-        Self { name, site, fingerprint }
+        Self { name, site, fingerprint, version: None }
     }
 
     /// The body of a run, as errors name it.

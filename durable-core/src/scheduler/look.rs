@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+mod deadlines;
+
+use self::deadlines::Deadlines;
 use super::TICK;
 use crate::background::{Attendance, AttendanceState, Duty, Order, TAKEN_MAX};
 use crate::clock::{Alarm, Lapse, Timestamp, next_pause};
@@ -35,6 +38,7 @@ pub(super) struct Look {
     asked: Option<Lapse>,
     /// When the next run is due, and the alarm for it.
     next_due: Option<(Timestamp, Alarm)>,
+    deadlines: Deadlines,
     /// Whether more is due than could be taken up.
     left_over: bool,
     /// The dead whose runs are to be taken up.
@@ -83,6 +87,7 @@ impl Look {
             self.note_the_missed(&mut state, engine);
             state.duty
         };
+        self.deadlines.look(attendance, engine, changed || nudged)?;
         if duty < Duty::TakeUp {
             return Ok(());
         }

@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::key::{Position, WorkflowId};
 
 mod background;
+mod mail;
 mod programs;
 
 /// A store under test, with a reader of it.
@@ -72,6 +73,7 @@ impl Bench {
                 writeln!(all, "{id}: {step:?}").unwrap();
             }
         }
+        all.push_str(&self.dump_mail());
         all.push_str(&self.dump_waiting());
         all
     }
@@ -131,6 +133,8 @@ fn start(id: &str, nonce: u64) -> Op {
         input: "[1]".into(),
         owner: Some(owner("first")),
         wake_at: None,
+        deadline: None,
+        version: None,
         parent: None,
         nonce,
         seed: u64::MAX,
@@ -185,6 +189,7 @@ fn release(id: &str, epoch: Epoch, panicked: Option<&str>) -> Op {
         epoch,
         panicked: panicked.map(Into::into),
         wake_at: None,
+        awaits: None,
         at: at(5),
     })
 }
@@ -198,7 +203,7 @@ fn rewind(id: &str, expected: Epoch, from: &[u32]) -> Op {
 }
 
 fn reset(id: &str, expected: Epoch) -> Op {
-    Op::Reset(Reset { id: workflow(id), expected })
+    Op::Reset(Reset { id: workflow(id), expected, at: at(8) })
 }
 
 #[test]

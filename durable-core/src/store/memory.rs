@@ -1,14 +1,17 @@
 //! A store that is gone with its last handle: the specification in the plainest code, and the store of tests.
 //! Every op means here what it means in every store; `contract` compares them.
 
+mod mail;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::mail::Mail;
 use super::{
-    Answer, Ask, Candidate, Claim, CorruptRow, Disown, Epoch, Finish, Op, OwnerId, Ownership, Record,
-    Release, Reset, Rewind, RunRecord, RunStatus, Start, StepReader, StepRecord, StepRow, StepStore,
-    StoreError, Wanted, transition,
+    Answer, Ask, Candidate, Claim, CorruptRow, Disown, Epoch, EventRecord, Finish, MessageRecord, Op,
+    OwnerId, Ownership, Record, Release, Reset, Rewind, RunRecord, RunStatus, Start, StepReader, StepRecord,
+    StepRow, StepStore, StoreError, Token, Wanted, transition,
 };
 use crate::clock::Timestamp;
 use crate::draw;
@@ -32,7 +35,13 @@ pub struct MemoryStore {
 impl Default for MemoryStore {
     fn default() -> Self {
         let owner = OwnerId(format!("memory-{:016x}", draw::fresh()).into());
-        let tables = Tables { workflows: BTreeMap::new(), steps: HashMap::new(), last: Epoch(0), version: 0 };
+        let tables = Tables {
+            workflows: BTreeMap::new(),
+            steps: HashMap::new(),
+            mail: Mail::default(),
+            last: Epoch(0),
+            version: 0,
+        };
         Self { tables: Arc::new(Mutex::new(tables)), owner }
     }
 }
@@ -41,6 +50,7 @@ impl Default for MemoryStore {
 struct Tables {
     workflows: BTreeMap<WorkflowId, RunRecord>,
     steps: HashMap<WorkflowId, BTreeMap<Position, StepRecord>>,
+    mail: Mail,
     last: Epoch,
     version: u64,
 }
@@ -71,6 +81,9 @@ impl Tables {
             Op::Start(start) => self.start(start),
             Op::Claim(claim) => self.claim(claim),
             Op::Record(record) => self.record(record),
+            Op::Act(act) => self.act(act),
+            Op::Deliver(send) => self.send(send),
+            Op::Publish(publish) => self.publish(publish),
             Op::Finish(finish) => self.finish(finish),
             Op::Release(release) => self.release(release),
             Op::Disown(disown) => self.disown(disown),
@@ -132,15 +145,28 @@ impl Tables {
     }
 
     fn finish(&mut self, finish: &Finish) -> Answer {
-        self.at(&finish.id, finish.epoch).map_or(Answer::Fenced, |run| transition::finish(run, finish))
+        let Some(run) = self.at(&finish.id, finish.epoch) else { return Answer::Fenced };
+        let answer = transition::finish(run, finish);
+        self.tell_of_end(&finish.id, finish.at);
+        answer
     }
 
     fn release(&mut self, release: &Release) -> Answer {
-        self.at(&release.id, release.epoch).map_or(Answer::Fenced, |run| transition::release(run, release))
+        let awaits = release.awaits.as_ref().filter(|awaits| self.is_there(&release.id, awaits));
+        let Some(run) = self.at(&release.id, release.epoch) else { return Answer::Fenced };
+        let answer = transition::release(run, release);
+        if let Some(awaits) = awaits {
+            transition::wake(run, &awaits.token(), release.at);
+        }
+        self.tell_of_end(&release.id, release.at);
+        answer
     }
 
     fn disown(&mut self, disown: &Disown) -> Answer {
-        self.workflows.get_mut(&disown.id).map_or(Answer::Fenced, |run| transition::disown(run, disown))
+        let Some(run) = self.workflows.get_mut(&disown.id) else { return Answer::Fenced };
+        let answer = transition::disown(run, disown);
+        self.tell_of_end(&disown.id, disown.at);
+        answer
     }
 
     fn ask(&mut self, ask: &Ask) -> Answer {
@@ -150,12 +176,14 @@ impl Tables {
             transition::Asked::Done => Vec::new(),
             transition::Asked::Owned => vec![ask.id.clone()],
         };
+        self.tell_of_end(&ask.id, ask.at);
         if ask.wanted == Wanted::Cancel {
             for child in self.descendants(&ask.id) {
                 let run = self.workflows.get_mut(&child);
                 if run.is_some_and(|run| matches!(transition::ask(run, ask), transition::Asked::Owned)) {
-                    asked.push(child);
+                    asked.push(child.clone());
                 }
+                self.tell_of_end(&child, ask.at);
             }
         }
         if asked.is_empty() { Answer::Done } else { Answer::Asked(asked) }
@@ -178,6 +206,7 @@ impl Tables {
         let Some(run) = self.at(&rewind.id, rewind.expected) else { return Answer::Lost };
         transition::rewind(run, rewind, next);
         self.last = next;
+        self.mail.put_back(&rewind.id, |position| transition::is_rewound(position, &rewind.from));
         let Some(steps) = self.steps.get_mut(&rewind.id) else { return Answer::Dropped(0) };
         let before = steps.len();
         steps.retain(|position, _| !transition::is_rewound(position, &rewind.from));
@@ -190,6 +219,8 @@ impl Tables {
         }
         self.workflows.remove(&reset.id);
         self.steps.remove(&reset.id);
+        self.mail.forget(&reset.id);
+        self.wake_all(&Token::of_run(&reset.id), reset.at);
         Answer::Done
     }
 }
@@ -262,6 +293,21 @@ impl StepReader for MemoryReader {
         Ok(tables.workflows.values().filter_map(|run| run.wake_at).filter(|at| *at > until).min())
     }
 
+    fn expired(&mut self, now: Timestamp, limit: u32) -> Result<Vec<WorkflowId>, StoreError> {
+        let tables = lock(&self.tables);
+        let expired = tables.workflows.values().filter(|run| transition::is_expired(run, now));
+        let mut expired: Vec<_> = expired.map(|run| (run.deadline, run.id.clone())).collect();
+        expired.sort();
+        expired.truncate(limit as usize);
+        Ok(expired.into_iter().map(|(_, id)| id).collect())
+    }
+
+    fn next_deadline(&mut self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let tables = lock(&self.tables);
+        let running = tables.workflows.values().filter(|run| run.status == RunStatus::Running);
+        Ok(running.filter_map(|run| run.deadline).filter(|deadline| *deadline > now).min())
+    }
+
     fn owners(&mut self) -> Result<Vec<OwnerId>, StoreError> {
         let tables = lock(&self.tables);
         let running = tables.workflows.values().filter(|run| run.status == RunStatus::Running);
@@ -289,6 +335,22 @@ impl StepReader for MemoryReader {
         let tables = lock(&self.tables);
         let runs = tables.workflows.values().filter(|run| run.owner.as_ref() == Some(owner));
         Ok(runs.filter_map(|run| Some((run.id.clone(), run.wanted?))).collect())
+    }
+
+    fn message(&mut self, id: &WorkflowId, topic: &str) -> Result<Option<MessageRecord>, StoreError> {
+        Ok(lock(&self.tables).mail.next(id, topic).cloned())
+    }
+
+    fn messages(&mut self, id: &WorkflowId) -> Result<Vec<MessageRecord>, StoreError> {
+        Ok(lock(&self.tables).mail.of(id).cloned().collect())
+    }
+
+    fn event(&mut self, id: &WorkflowId, name: &str) -> Result<Option<EventRecord>, StoreError> {
+        Ok(lock(&self.tables).mail.event(id, name).cloned())
+    }
+
+    fn events(&mut self, id: &WorkflowId) -> Result<Vec<EventRecord>, StoreError> {
+        Ok(lock(&self.tables).mail.events_of(id).cloned().collect())
     }
 
     fn version(&mut self) -> Result<u64, StoreError> {

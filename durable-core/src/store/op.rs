@@ -1,6 +1,6 @@
 //! The changes of a store, as plain data, and what becomes of them. Knows no store.
 
-use super::{Epoch, OwnerId, StepRecord, Wanted};
+use super::{Awaits, Epoch, OwnerId, RunStatus, StepRecord, Wanted};
 use crate::clock::Timestamp;
 use crate::key::{Position, WorkflowId};
 
@@ -14,6 +14,14 @@ pub enum Op {
     Claim(Claim),
     /// Adds an outcome to a run. [`Answer::Done`], or [`Answer::Fenced`] if the epoch is stale.
     Record(Record),
+    /// Adds an outcome to a run, and does what it tells of. What [`Op::Record`] answers; if the effect cannot be
+    /// had, neither is done: [`Answer::Undelivered`], or [`Answer::Lost`] if the message has been received.
+    Act(Act),
+    /// Puts a message into the mailbox of a run, unless one of its key is or was there. [`Answer::Done`] or
+    /// [`Answer::Undelivered`].
+    Deliver(Message),
+    /// Publishes a value of a run. [`Answer::Done`], or [`Answer::Fenced`] if the epoch is stale.
+    Publish(Publish),
     /// Ends a run and gives up its ownership. [`Answer::Done`] or [`Answer::Fenced`].
     Finish(Finish),
     /// Gives up the ownership of a run that has not ended. [`Answer::Done`] or [`Answer::Fenced`].
@@ -49,6 +57,10 @@ pub struct Start {
     pub owner: Option<OwnerId>,
     /// When it is taken up, if nobody runs it yet.
     pub wake_at: Option<Timestamp>,
+    /// When it is cancelled, if it has not ended by then.
+    pub deadline: Option<Timestamp>,
+    /// The version of the workflow's source, if that says one.
+    pub version: Option<u32>,
     /// The run that starts it from inside.
     pub parent: Option<WorkflowId>,
     /// Random; a repeated start is known by it.
@@ -88,6 +100,56 @@ pub struct Record {
     pub id: WorkflowId,
     /// The outcome; its `epoch` is the ownership that records it.
     pub step: StepRecord,
+}
+
+/// See [`Op::Act`].
+#[derive(Debug, Clone)]
+pub struct Act {
+    /// The outcome.
+    pub record: Record,
+    /// What is done with it, in the same transaction.
+    pub effect: Effect,
+}
+
+/// What an operation changes besides its own run's steps.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// It sends this.
+    Deliver(Message),
+    /// It receives the message of its own run that has this number.
+    Receive(i64),
+    /// It publishes this; the epoch is that of the outcome.
+    Publish(Publish),
+}
+
+/// A message on its way. See [`Op::Deliver`].
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// The run that is to receive it.
+    pub to: WorkflowId,
+    /// What it is about.
+    pub topic: String,
+    /// Tells it from all others that the run ever gets: a second one of the same key is not put there.
+    pub key: String,
+    /// The value, as JSON.
+    pub value: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// See [`Op::Publish`].
+#[derive(Debug, Clone)]
+pub struct Publish {
+    /// The run.
+    pub id: WorkflowId,
+    /// The ownership that publishes it.
+    pub epoch: Epoch,
+    /// The event's name.
+    pub name: String,
+    /// The value, as JSON; it takes the place of an earlier one.
+    pub value: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// See [`Op::Finish`].
@@ -132,6 +194,8 @@ pub struct Release {
     pub panicked: Option<String>,
     /// When it is to be taken up again, if it waits.
     pub wake_at: Option<Timestamp>,
+    /// What has it taken up before that, if it waits for something; at once if that is there already.
+    pub awaits: Option<Awaits>,
     /// When.
     pub at: Timestamp,
 }
@@ -192,6 +256,8 @@ pub struct Reset {
     pub id: WorkflowId,
     /// The epoch that the caller has read.
     pub expected: Epoch,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// What became of an [`Op`].
@@ -213,6 +279,8 @@ pub enum Answer {
     Wanted(Wanted),
     /// It was asked of whoever executes these runs.
     Asked(Vec<WorkflowId>),
+    /// The message was not put anywhere: there is no such run, or it has ended like this and will not look.
+    Undelivered(Option<RunStatus>),
     /// So many steps were dropped.
     Dropped(u64),
 }

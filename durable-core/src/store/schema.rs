@@ -23,12 +23,15 @@ mod look;
 const APPLICATION_ID: i32 = 0x6472_626c;
 
 /// The schema, version by version. A released one never changes.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("sqlite/0001_steps.sql"), include_str!("sqlite/0002_background.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("sqlite/0001_steps.sql"),
+    include_str!("sqlite/0002_background.sql"),
+    include_str!("sqlite/0003_messages.sql"),
+];
 
 /// The schema version that this program knows.
-const VERSION: i64 = 2;
-const _: () = assert!(MIGRATIONS.len() == 2, "VERSION is the number of migrations");
+const VERSION: i64 = 3;
+const _: () = assert!(MIGRATIONS.len() == 3, "VERSION is the number of migrations");
 
 /// The oldest SQLite that is free of the WAL-reset bug (sqlite.org/wal.html, "The WAL-Reset Bug").
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
@@ -157,7 +160,7 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
         // A rotten row is carried over as it is, and refused when it is read: the others must not wait for it.
         transaction.pragma_update(None, "ignore_check_constraints", true).map_err(failed)?;
         for migration in &MIGRATIONS[lacking] {
-            transaction.execute_batch(migration).map_err(failed)?;
+            transaction.execute_batch(migration).map_err(|error| unlike_its_version(path, &error))?;
         }
         transaction.pragma_update(None, "ignore_check_constraints", false).map_err(failed)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
@@ -166,6 +169,17 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
     transaction.commit().map_err(failed)?;
     let mode = switch_to_wal(connection).map_err(failed)?;
     check_wal(path, &mode)
+}
+
+/// The statements are right, so a file that they do not fit is not what its header says.
+fn unlike_its_version(path: &Path, error: &rusqlite::Error) -> OpenError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::Unknown) | None => OpenError::Damaged {
+            path: path.to_owned(),
+            reason: format!("its tables are not those of the schema version in its header: {error}"),
+        },
+        _ => failed(path, error),
+    }
 }
 
 /// Asks for a write-ahead log, and says which mode came of it. The statement is stepped to its end, since it

@@ -4,6 +4,7 @@
 //! after a checkpoint. Knows no workflow and no types of the user.
 
 mod failure;
+mod mail;
 mod reader;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use self::reader::SqliteReader;
 use super::row::{read_run, read_step, run_columns, run_params, step_columns, step_params};
 use super::{
     Answer, Ask, Claim, Disown, Durability, Epoch, Finish, Op, OpenError, OwnerId, Record, Release, Reopen,
-    Reset, Rewind, RunRecord, Start, StepReader, StepStore, StoreError, Wanted, schema, transition,
+    Reset, Rewind, RunRecord, Start, StepReader, StepStore, StoreError, Token, Wanted, schema, transition,
 };
 use crate::key::{Position, WorkflowId};
 use crate::owner::{Gate, Owner, Owners};
@@ -176,6 +177,9 @@ fn apply_op(connection: &Connection, op: &Op) -> Result<Answer, OpError> {
         Op::Start(op) => start(connection, op),
         Op::Claim(op) => claim(connection, op),
         Op::Record(op) => record(connection, op),
+        Op::Act(op) => mail::act(connection, op),
+        Op::Deliver(op) => mail::send(connection, op),
+        Op::Publish(op) => mail::publish(connection, op),
         Op::Finish(op) => finish(connection, op),
         Op::Release(op) => release(connection, op),
         Op::Disown(op) => disown(connection, op),
@@ -207,7 +211,7 @@ fn load_at(connection: &Connection, id: &WorkflowId, epoch: Epoch) -> Result<Opt
 const SAVE: &str = concat!(
     "insert or replace into workflows (",
     run_columns!(),
-    ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+    ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)"
 );
 
 fn save(connection: &Connection, run: &RunRecord) -> Result<(), OpError> {
@@ -254,10 +258,17 @@ const STEP: &str =
     concat!("select ", step_columns!(), " from steps where workflow_id = ?1 and position = ?2");
 
 fn record(connection: &Connection, op: &Record) -> Result<Answer, OpError> {
+    if insert_step(connection, op)? { Ok(Answer::Done) } else { recorded(connection, op) }
+}
+
+/// Whether the step was inserted now.
+fn insert_step(connection: &Connection, op: &Record) -> Result<bool, OpError> {
     let mut statement = connection.prepare_cached(RECORD)?;
-    if step_params(&op.id, &op.step, |params| statement.execute(params))? == 1 {
-        return Ok(Answer::Done);
-    }
+    Ok(step_params(&op.id, &op.step, |params| statement.execute(params))? == 1)
+}
+
+/// The answer to a record that has inserted nothing.
+fn recorded(connection: &Connection, op: &Record) -> Result<Answer, OpError> {
     match load_at(connection, &op.id, op.step.epoch)?.filter(|run| run.owner.is_some()) {
         None => return Ok(Answer::Fenced),
         Some(RunRecord { wanted: Some(wanted), .. }) => return Ok(Answer::Wanted(wanted)),
@@ -274,6 +285,7 @@ fn finish(connection: &Connection, op: &Finish) -> Result<Answer, OpError> {
     let answer = transition::finish(&mut run, op);
     if answer == Answer::Done {
         save(connection, &run)?;
+        mail::tell_of_end(connection, &run, op.at)?;
     }
     Ok(answer)
 }
@@ -282,7 +294,13 @@ fn release(connection: &Connection, op: &Release) -> Result<Answer, OpError> {
     let Some(mut run) = load_at(connection, &op.id, op.epoch)? else { return Ok(Answer::Fenced) };
     let answer = transition::release(&mut run, op);
     if answer == Answer::Done {
+        if let Some(awaits) = &op.awaits
+            && mail::is_there(connection, &op.id, awaits)?
+        {
+            transition::wake(&mut run, &awaits.token(), op.at);
+        }
         save(connection, &run)?;
+        mail::tell_of_end(connection, &run, op.at)?;
     }
     Ok(answer)
 }
@@ -292,6 +310,7 @@ fn disown(connection: &Connection, op: &Disown) -> Result<Answer, OpError> {
     let answer = transition::disown(&mut run, op);
     if answer == Answer::Done {
         save(connection, &run)?;
+        mail::tell_of_end(connection, &run, op.at)?;
     }
     Ok(answer)
 }
@@ -329,6 +348,7 @@ fn ask_one(connection: &Connection, run: &RunRecord, op: &Ask) -> Result<transit
     let asked = transition::ask(&mut changed, op);
     if changed != *run {
         save(connection, &changed)?;
+        mail::tell_of_end(connection, &changed, op.at)?;
     }
     Ok(asked)
 }
@@ -348,6 +368,7 @@ fn rewind(connection: &Connection, op: &Rewind) -> Result<Answer, OpError> {
     let Some(mut run) = load_at(connection, &op.id, op.expected)? else { return Ok(Answer::Lost) };
     transition::rewind(&mut run, op, next_epoch(connection)?);
     save(connection, &run)?;
+    mail::put_back(connection, &op.id, |position| transition::is_rewound(position, &op.from))?;
     let mut statement = connection.prepare_cached(POSITIONS)?;
     let positions = statement.query_map([op.id.as_str()], |row| row.get::<_, Vec<u8>>(0))?;
     let positions: Vec<_> = positions.collect::<Result<_, _>>()?;
@@ -374,6 +395,8 @@ fn reset(connection: &Connection, op: &Reset) -> Result<Answer, OpError> {
     }
     connection.prepare_cached(FORGET_STEPS)?.execute([op.id.as_str()])?;
     connection.prepare_cached(FORGET_RUN)?.execute([op.id.as_str()])?;
+    mail::forget(connection, &op.id)?;
+    mail::wake_all(connection, &Token::of_run(&op.id), op.at)?;
     Ok(Answer::Done)
 }
 

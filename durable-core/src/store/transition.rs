@@ -2,9 +2,10 @@
 //! here, so that it is the same in all of them.
 
 use super::{
-    Answer, Ask, Claim, Disown, End, Epoch, Finish, Release, Reopen, Rewind, RunRecord, RunStatus, Start,
-    StepRecord, Wanted,
+    Answer, Ask, Awaits, Claim, Disown, End, Epoch, EventRecord, Finish, Message, MessageRecord, Publish,
+    Release, Reopen, Rewind, RunRecord, RunStatus, Start, StepRecord, Token, Wanted,
 };
+use crate::clock::Timestamp;
 use crate::key::Position;
 
 /// The answer to a start whose id is taken: a repeated start is known by its nonce.
@@ -33,14 +34,19 @@ pub(super) fn start(start: &Start, epoch: Epoch) -> RunRecord {
         escaped: false,
         wake_at: start.wake_at,
         wanted: None,
+        awaits: None,
+        begins: start.wake_at,
+        deadline: start.deadline,
+        version: start.version,
         edited: false,
     }
 }
 
 pub(super) fn claim(run: &mut RunRecord, claim: &Claim, epoch: Epoch) {
+    forget_deadline(run);
     (run.status, run.output, run.error) = (RunStatus::Running, None, None);
     (run.owner, run.epoch, run.updated) = (Some(claim.owner.clone()), epoch, claim.at);
-    (run.escaped, run.recoveries, run.wake_at) = (false, claim.recoveries, None);
+    (run.escaped, run.recoveries, run.wake_at, run.awaits) = (false, claim.recoveries, None, None);
 }
 
 /// [`Answer::Done`] if `run` now has that end, also if it had it before.
@@ -73,6 +79,7 @@ pub(super) fn release(run: &mut RunRecord, release: &Release) -> Answer {
     if run.owner.take().is_some() {
         (run.error, run.updated) = (release.panicked.clone(), release.at);
         (run.escaped, run.wake_at) = (release.panicked.is_some(), release.wake_at);
+        run.awaits = release.awaits.as_ref().map(Awaits::token);
         heed(run);
     }
     Answer::Done
@@ -90,6 +97,7 @@ fn asked_status(wanted: Wanted) -> RunStatus {
 fn heed(run: &mut RunRecord) {
     if let Some(wanted) = run.wanted.take() {
         (run.status, run.wake_at, run.error, run.escaped) = (asked_status(wanted), None, None, false);
+        run.awaits = None;
     }
 }
 
@@ -98,7 +106,7 @@ pub(super) fn disown(run: &mut RunRecord, disown: &Disown) -> Answer {
     if run.owner.as_ref() != Some(&disown.owner) {
         return Answer::Fenced;
     }
-    (run.owner, run.updated, run.wake_at) = (None, disown.at, disown.wake_at);
+    (run.owner, run.updated, run.wake_at, run.awaits) = (None, disown.at, disown.wake_at, None);
     heed(run);
     Answer::Done
 }
@@ -139,7 +147,19 @@ pub(super) fn ask(run: &mut RunRecord, ask: &Ask) -> Asked {
     }
 }
 
+/// Who opens a cancelled run again does not want it cancelled at once by its deadline.
+fn forget_deadline(run: &mut RunRecord) {
+    run.deadline.take_if(|_| run.status == RunStatus::Cancelled);
+}
+
+/// Whether the run has not ended by its deadline, and is to be asked to.
+pub(super) fn is_expired(run: &RunRecord, now: Timestamp) -> bool {
+    let is_open = run.status == RunStatus::Running && run.wanted != Some(Wanted::Cancel);
+    is_open && run.deadline.is_some_and(|deadline| deadline <= now)
+}
+
 pub(super) fn reopen(run: &mut RunRecord, reopen: &Reopen) -> Answer {
+    forget_deadline(run);
     match run.status {
         RunStatus::Completed => return Answer::Lost,
         // Somebody executes it.
@@ -149,14 +169,15 @@ pub(super) fn reopen(run: &mut RunRecord, reopen: &Reopen) -> Answer {
         }
         RunStatus::Running | RunStatus::Failed | RunStatus::Halted => {}
     }
-    (run.wake_at, run.updated) = (Some(reopen.at), reopen.at);
+    (run.wake_at, run.updated, run.awaits) = (Some(reopen.at), reopen.at, None);
     Answer::Done
 }
 
 pub(super) fn rewind(run: &mut RunRecord, rewind: &Rewind, epoch: Epoch) {
+    forget_deadline(run);
     (run.status, run.output, run.error, run.owner) = (RunStatus::Running, None, None, None);
     (run.epoch, run.updated, run.recoveries, run.escaped) = (epoch, rewind.at, 0, false);
-    (run.wake_at, run.wanted) = (None, None);
+    (run.wake_at, run.wanted, run.awaits) = (None, None, None);
 }
 
 /// Whether a rewind to `from` drops `position`: it is there, after it, or the inline child around it.
@@ -167,4 +188,45 @@ pub(super) fn is_rewound(position: &Position, from: &Position) -> bool {
 /// The answer to a record at a position that holds `recorded`.
 pub(super) fn record_again(recorded: &StepRecord, step: &StepRecord) -> Answer {
     if recorded == step { Answer::Done } else { Answer::Fenced }
+}
+
+/// Why a message cannot be put into the mailbox of `run`, if it cannot: a run that has completed does not look.
+pub(super) fn refuses_mail(run: Option<&RunRecord>) -> Option<Answer> {
+    match run.map(|run| run.status) {
+        None => Some(Answer::Undelivered(None)),
+        Some(RunStatus::Completed) => Some(Answer::Undelivered(Some(RunStatus::Completed))),
+        Some(_) => None,
+    }
+}
+
+pub(super) fn message(send: &Message, number: i64) -> MessageRecord {
+    MessageRecord {
+        number,
+        workflow: send.to.clone(),
+        topic: send.topic.clone(),
+        key: send.key.clone(),
+        value: send.value.clone(),
+        timestamp: send.at,
+        received: None,
+        edited: false,
+    }
+}
+
+pub(super) fn event(publish: &Publish) -> EventRecord {
+    EventRecord {
+        workflow: publish.id.clone(),
+        name: publish.name.clone(),
+        value: publish.value.clone(),
+        timestamp: publish.at,
+        edited: false,
+    }
+}
+
+/// Has `run` taken up if it waits for `token`; whether it did.
+pub(super) fn wake(run: &mut RunRecord, token: &Token, at: Timestamp) -> bool {
+    let waits = run.awaits.as_ref() == Some(token);
+    if waits {
+        (run.awaits, run.wake_at) = (None, Some(at));
+    }
+    waits
 }

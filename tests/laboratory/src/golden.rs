@@ -7,7 +7,7 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use durable::{Engine, Error, RunError, step, workflow};
+use durable::{Engine, Error, Event, RunError, Topic, step, workflow};
 
 use crate::image::Image;
 use crate::notes::World;
@@ -21,6 +21,12 @@ pub const ENDED: &str = "ended";
 /// The run that was stopped before its last step.
 pub const STOPPED: &str = "stopped";
 
+/// What was sent to the run that was stopped, since version 3.
+pub const GOLDEN_TOPIC: Topic<u8> = Topic::new("golden");
+
+/// What both runs publish, since version 3.
+pub const GOLDEN_EVENT: Event<String> = Event::new("golden");
+
 /// Whether the workflow stops before its last step, as if its process had died.
 #[derive(Debug, Clone, Copy)]
 struct Stops(bool);
@@ -32,6 +38,7 @@ fn golden_step(name: &str) -> Made {
 
 #[step(args = record)]
 fn golden_values(text: &str, number: f64, perhaps: Option<u8>) -> (String, f64, Option<u8>, Vec<i64>) {
+    durable::set_event(GOLDEN_EVENT, text.to_owned());
     (text.to_owned(), number, perhaps, vec![i64::MIN, -1, i64::MAX])
 }
 
@@ -99,6 +106,7 @@ pub fn make_golden() -> (Image, Image) {
     let left = open(false).unwrap();
     go_on(&left, ENDED).unwrap();
     go_on(&stopping, STOPPED).unwrap_err();
+    left.send(STOPPED, GOLDEN_TOPIC, 7).unwrap();
     let image = |names: &[&str]| -> Image {
         let file = |name: &&str| ((*name).to_owned(), fs::read(folder.path().join(name)).unwrap());
         names.iter().map(file).collect()

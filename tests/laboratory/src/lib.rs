@@ -32,8 +32,8 @@ pub use cuts::{Cut, Draws, cut_all_along};
 pub use dice::Dice;
 pub use faults::{Struck, cram, strike};
 pub use golden::{
-    ENDED, STOPPED, from_text, go_on, golden_engine, golden_folder, golden_images, golden_value, make_golden,
-    to_text,
+    ENDED, GOLDEN_EVENT, GOLDEN_TOPIC, STOPPED, from_text, go_on, golden_engine, golden_folder,
+    golden_images, golden_value, make_golden, to_text,
 };
 pub use image::{Disk, Image, Loss, materialise};
 pub use ledger::{Broken, Entry, LEDGER, Role, Sum, Unit};

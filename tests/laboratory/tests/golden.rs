@@ -4,15 +4,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use durable_laboratory::{
-    DATABASE, ENDED, Image, Note, Recorder, STOPPED, Tally, Unit, World, from_text, go_on, golden_engine,
-    golden_folder, golden_images, golden_value, make_golden, materialise, to_text,
+    DATABASE, ENDED, GOLDEN_EVENT, Image, Note, Recorder, STOPPED, Tally, Unit, World, from_text, go_on,
+    golden_engine, golden_folder, golden_images, golden_value, make_golden, materialise, to_text,
 };
 use rusqlite::Connection;
 
 /// All released schema versions.
-const VERSIONS: [u32; 2] = [1, 2];
+const VERSIONS: [u32; 3] = [1, 2, 3];
 
 /// The definitions of all tables.
 fn schema(image: &Image) -> BTreeSet<String> {
@@ -35,7 +36,11 @@ fn every_released_version_opens_and_goes_on() {
             let engine = golden_engine(world, &folder.path().join(DATABASE)).unwrap();
             let steps = |id: &str| engine.steps(id).unwrap().len();
             assert_eq!((steps(ENDED), steps(STOPPED)), (14, 13), "{version}, {name}");
+            let is_kept = version >= 3;
+            assert_eq!(engine.messages(STOPPED).unwrap().len(), usize::from(is_kept), "{version}, {name}");
             for id in [ENDED, STOPPED] {
+                let event = engine.get_event(id, GOLDEN_EVENT, Duration::ZERO).unwrap();
+                assert_eq!(event.as_deref(), is_kept.then_some("ä € 😀 \" \\ \u{1}"), "{version}, {name}");
                 assert_eq!(go_on(&engine, id).unwrap(), golden_value(id), "{version}, {name}");
             }
             assert_eq!((steps(ENDED), steps(STOPPED)), (14, 14), "{version}, {name}");

@@ -23,6 +23,8 @@ fn start(store: &mut SqliteStore, id: &str) -> Result<Answer, durable::store::St
         input: "null".to_owned(),
         owner: Some(store.owner()),
         wake_at: None,
+        deadline: None,
+        version: None,
         parent: None,
         // A start of its own each time, so that a second one is refused.
         nonce: id.bytes().map(u64::from).sum(),

@@ -7,6 +7,7 @@ use std::task::{Context, Wake};
 use std::thread::ThreadId;
 
 use super::*;
+use crate::clock::Timestamp;
 use crate::key::WorkflowId;
 use crate::signal::block_on;
 use crate::store::{CorruptRow, Epoch, OwnerId, Reset, StepReader};
@@ -52,7 +53,7 @@ fn id_of(op: &Op) -> String {
 }
 
 fn op(id: &str) -> Op {
-    Op::Reset(Reset { id: WorkflowId::new(id).unwrap(), expected: Epoch(1) })
+    Op::Reset(Reset { id: WorkflowId::new(id).unwrap(), expected: Epoch(1), at: Timestamp::from_millis(8) })
 }
 
 struct Bench {

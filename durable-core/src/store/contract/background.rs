@@ -13,7 +13,7 @@ pub(super) fn reopen(id: &str) -> Op {
 
 pub(super) fn wait(id: &str, epoch: Epoch, until: i64) -> Op {
     let (id, wake_at) = (workflow(id), Some(at(until)));
-    Op::Release(Release { id, epoch, panicked: None, wake_at, at: at(5) })
+    Op::Release(Release { id, epoch, panicked: None, wake_at, awaits: None, at: at(5) })
 }
 
 /// A start that nobody executes before `until`, by the run `parent`.
@@ -35,7 +35,9 @@ impl Bench {
         assert_eq!(next, due.first().map(|(at, _)| *at));
         let mut owners = self.reader.owners().unwrap();
         owners.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut all = format!("{due:?} {owners:?}");
+        let expired = self.reader.expired(at(25), u32::MAX).unwrap();
+        let deadline = self.reader.next_deadline(at(25)).unwrap();
+        let mut all = format!("{due:?} {owners:?} {expired:?} {deadline:?}");
         for owner in owners.iter().map(Some).chain([None]) {
             let runs = self.reader.interrupted(owner, None, u32::MAX).unwrap();
             let wanted = owner.map(|owner| self.reader.wanted(owner).unwrap());
@@ -196,6 +198,40 @@ fn a_cancelled_run_takes_those_with_it_that_it_has_started() {
         assert_eq!(bench.run("B").status, RunStatus::Completed);
         assert_eq!(bench.run("ä").status, RunStatus::Cancelled);
         assert_eq!(bench.run("👩‍🚀").status, RunStatus::Running);
+    });
+}
+
+#[test]
+fn runs_that_have_not_ended_by_their_deadline_are_found() {
+    each_store(|bench| {
+        let start = |id: &str, deadline| {
+            let Op::Start(start) = start(id, 1) else { unreachable!() };
+            Op::Start(Start { deadline: Some(at(deadline)), ..start })
+        };
+        for (id, deadline) in [("a", 30), ("B", 10), ("ä", 20), ("👩‍🚀", 20)] {
+            assert!(matches!(bench.apply(start(id, deadline)), Answer::Started(_)));
+        }
+        let expired = |bench: &mut Bench, now, limit| {
+            let ids = bench.reader.expired(at(now), limit).unwrap();
+            ids.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(expired(bench, 9, 9), [""; 0]);
+        assert_eq!(expired(bench, 20, 9), ["B", "ä", "👩‍🚀"]);
+        assert_eq!(expired(bench, 20, 2), ["B", "ä"]);
+        assert_eq!(bench.reader.next_deadline(at(10)).unwrap(), Some(at(20)));
+        bench.apply(ask("B", Wanted::Cancel, None));
+        assert_eq!(expired(bench, 10, 9), [""; 0], "it is asked to end");
+        let epoch = bench.run("ä").epoch;
+        bench.apply(completed("ä", epoch, "1"));
+        bench.apply(ask("👩‍🚀", Wanted::Cancel, Some("first")));
+        assert_eq!(expired(bench, 29, 9), [""; 0], "they have ended");
+        assert_eq!(bench.reader.next_deadline(at(10)).unwrap(), Some(at(30)));
+        bench.apply(ask("a", Wanted::Pause, Some("first")));
+        assert_eq!(expired(bench, 99, 9), [""; 0], "a paused run has time");
+        bench.apply(reopen("a"));
+        assert_eq!(expired(bench, 99, 9), ["a"]);
+        bench.apply(reopen("👩‍🚀"));
+        assert_eq!(bench.run("👩‍🚀").deadline, None, "who opens it again does not want it to end");
     });
 }
 

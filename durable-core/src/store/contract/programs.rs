@@ -1,8 +1,9 @@
 //! Random programs of ops, on which all stores agree; a program that fails prints the seed that it came from.
 
 use super::background::{ask, reopen, start_later, wait};
+use super::mail::{about, act, await_it, event_of, message, publish, send};
 use super::*;
-use crate::store::Wanted;
+use crate::store::{Awaits, Effect, Wanted};
 
 /// Numbers that follow from a seed alone: splitmix64, <https://prng.di.unimi.it/splitmix64.c>.
 struct Draws(u64);
@@ -32,7 +33,7 @@ impl Draws {
             (None, _) => return self.start(id),
         };
         let path = self.one_of(&TREE);
-        match self.below(20) {
+        match self.below(26) {
             0 => start(id, self.below(3) as u64),
             1 | 2 => {
                 let drop = [path, self.one_of(&TREE)];
@@ -50,7 +51,35 @@ impl Draws {
             10 => reopen(id),
             11 => wait(id, epoch, self.one_of(&[10, 20])),
             12 => finish(id, epoch, End::Asked(self.one_of(&[Wanted::Cancel, Wanted::Pause]))),
+            13 => await_it(id, epoch, self.awaits()),
+            14 => send(id, self.topic(), self.one_of(&["k1", "k2", "k3", "k4"]), "1"),
+            15 => Op::Publish(publish(id, epoch, "progress", self.one_of(&["1", "2"]))),
+            16..19 => {
+                let effect = self.effect(id, epoch, reader);
+                act(id, epoch, path, effect)
+            }
             _ => record(id, epoch, path, self.one_of(&["1", "2"])),
+        }
+    }
+
+    fn topic(&mut self) -> &'static str {
+        self.one_of(&["approval", "paid"])
+    }
+
+    fn awaits(&mut self) -> Awaits {
+        if self.below(2) == 0 { about(self.topic()) } else { event_of(self.one_of(&IDS), "progress") }
+    }
+
+    fn effect(&mut self, id: &str, epoch: Epoch, reader: &mut dyn StepReader) -> Effect {
+        let next = reader.message(&workflow(id), self.topic()).unwrap();
+        match (self.below(3), next) {
+            (0, _) => {
+                let key = self.one_of(&["k1", "k5", "k6", "k7", "k8"]);
+                Effect::Deliver(message(self.one_of(&IDS), self.topic(), key, "1"))
+            }
+            (1, _) => Effect::Publish(publish(id, epoch, "progress", self.one_of(&["1", "2"]))),
+            (_, Some(message)) => Effect::Receive(message.number),
+            (_, None) => Effect::Receive(1),
         }
     }
 }
@@ -59,7 +88,10 @@ impl Draws {
     fn start(&mut self, id: &str) -> Op {
         match self.below(3) {
             0 => start_later(id, self.one_of(&[None, Some(10), Some(20)]), Some(self.one_of(&IDS))),
-            nonce => start(id, nonce as u64),
+            nonce => {
+                let Op::Start(start) = start(id, nonce as u64) else { unreachable!() };
+                Op::Start(Start { deadline: self.one_of(&[None, Some(at(20)), Some(at(30))]), ..start })
+            }
         }
     }
 }

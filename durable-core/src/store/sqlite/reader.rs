@@ -5,13 +5,14 @@ use std::ops::ControlFlow;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::failure::{OpError, failed_read, unavailable};
-use super::load;
+use super::{load, mail};
 use crate::clock::Timestamp;
 use crate::key::{Position, StepKey, WorkflowId};
 use crate::owner::Owners;
 use crate::store::row::{pass_step, read_run, run_columns, step_columns, wanted_of};
 use crate::store::{
-    Candidate, CorruptRow, Epoch, OwnerId, Ownership, RunRecord, StepReader, StepRow, StoreError, Wanted,
+    Candidate, CorruptRow, Epoch, EventRecord, MessageRecord, OwnerId, Ownership, RunRecord, StepReader,
+    StepRow, StoreError, Wanted,
 };
 
 /// The part that reads. Each read is one statement, so it sees one state of the database.
@@ -38,6 +39,11 @@ const DUE: &str = "select id, name, wake_at from workflows where wake_at <= ?1 a
                    order by wake_at, id limit ?4";
 
 const NEXT_DUE: &str = "select min(wake_at) from workflows where wake_at > ?1";
+
+const EXPIRED: &str = "select id from workflows where status = 'RUNNING' and deadline <= ?1 \
+                       and wanted is not 'CANCEL' order by deadline, id limit ?2";
+
+const NEXT_DEADLINE: &str = "select min(deadline) from workflows where status = 'RUNNING' and deadline > ?1";
 
 /// One owner after another, each found in the index: there may be many runs of each.
 const NEXT_OWNER: &str = "select min(owner) from workflows where status = 'RUNNING' and owner > ?1";
@@ -68,6 +74,15 @@ impl SqliteReader {
         };
         let rows: Result<_, rusqlite::Error> = rows();
         rows.map_err(|error| unavailable("look for runs to take up", &error))
+    }
+
+    /// The time that `sql` finds after `after`.
+    fn first_time(&self, sql: &str, after: Timestamp, action: &str) -> Result<Option<Timestamp>, StoreError> {
+        let first = || {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.query_row([after.as_millis()], |row| row.get::<_, Option<i64>>(0))
+        };
+        Ok(first().map_err(|error| unavailable(action, &error))?.map(Timestamp::from_millis))
     }
 }
 
@@ -137,12 +152,21 @@ impl StepReader for SqliteReader {
     }
 
     fn next_due(&mut self, until: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let next = || {
-            let mut statement = self.connection.prepare_cached(NEXT_DUE)?;
-            statement.query_row([until.as_millis()], |row| row.get::<_, Option<i64>>(0))
+        self.first_time(NEXT_DUE, until, "look for the next run that is due")
+    }
+
+    fn expired(&mut self, now: Timestamp, limit: u32) -> Result<Vec<WorkflowId>, StoreError> {
+        let ids = || {
+            let mut statement = self.connection.prepare_cached(EXPIRED)?;
+            let ids = statement.query_map(params![now.as_millis(), limit], |row| row.get::<_, String>(0))?;
+            ids.collect::<Result<Vec<_>, _>>()
         };
-        let next = next().map_err(|error| unavailable("look for the next run that is due", &error))?;
-        Ok(next.map(Timestamp::from_millis))
+        let ids = ids().map_err(|error| unavailable("look for runs whose deadline has passed", &error))?;
+        Ok(ids.into_iter().filter_map(|id| WorkflowId::new(id).ok()).collect())
+    }
+
+    fn next_deadline(&mut self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.first_time(NEXT_DEADLINE, now, "look for the next deadline")
     }
 
     fn owners(&mut self) -> Result<Vec<OwnerId>, StoreError> {
@@ -182,6 +206,22 @@ impl StepReader for SqliteReader {
         let rows = rows().map_err(|error| unavailable("look for what is wanted of runs", &error))?;
         let wanted = |(id, word): (String, String)| WorkflowId::new(id).ok().zip(wanted_of(&word));
         Ok(rows.into_iter().filter_map(wanted).collect())
+    }
+
+    fn message(&mut self, id: &WorkflowId, topic: &str) -> Result<Option<MessageRecord>, StoreError> {
+        mail::next_message(&self.connection, id, topic).map_err(|error| failed_read("a message", error))
+    }
+
+    fn messages(&mut self, id: &WorkflowId) -> Result<Vec<MessageRecord>, StoreError> {
+        mail::messages(&self.connection, id).map_err(|error| failed_read("the messages of a run", error))
+    }
+
+    fn event(&mut self, id: &WorkflowId, name: &str) -> Result<Option<EventRecord>, StoreError> {
+        mail::event(&self.connection, id, name).map_err(|error| failed_read("an event", error))
+    }
+
+    fn events(&mut self, id: &WorkflowId) -> Result<Vec<EventRecord>, StoreError> {
+        mail::events(&self.connection, id).map_err(|error| failed_read("the events of a run", error))
     }
 
     fn version(&mut self) -> Result<u64, StoreError> {

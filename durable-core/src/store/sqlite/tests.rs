@@ -21,6 +21,8 @@ fn start(input: &str) -> Op {
         input,
         owner: Some(owner),
         wake_at: None,
+        deadline: None,
+        version: None,
         parent: None,
         nonce: 1,
         seed: 1,
@@ -113,7 +115,7 @@ fn an_error_that_is_not_of_one_write_is_of_the_batch_and_ends_the_connection() {
     let (_folder, mut store, other) = opened();
     store.apply(&[start("null")]).unwrap();
     other.execute_batch("drop table steps").unwrap();
-    let reset = Op::Reset(Reset { id: workflow(), expected: Epoch(1) });
+    let reset = Op::Reset(Reset { id: workflow(), expected: Epoch(1), at: Timestamp::from_millis(8) });
     let error = store.apply(&[reset]).unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     assert!(store.connection.is_none());
@@ -172,7 +174,7 @@ fn a_rotten_row_fails_its_batch_alone_and_can_be_forgotten() {
     assert!(matches!(reader.run(&workflow()), Err(StoreError::Corrupt(_))));
     let ownership = reader.ownership(&workflow()).unwrap().unwrap();
     assert_eq!(ownership, Ownership { epoch: Epoch(1), owner: Some(OwnerId("owner".into())) });
-    let reset = Op::Reset(Reset { id: workflow(), expected: ownership.epoch });
+    let reset = Op::Reset(Reset { id: workflow(), expected: ownership.epoch, at: Timestamp::from_millis(8) });
     assert_eq!(store.apply(&[reset]).unwrap(), [Answer::Done]);
     assert_eq!(store.apply(&[start("null")]).unwrap(), [Answer::Started(Epoch(2))]);
 }

@@ -1,0 +1,134 @@
+//! Messages and events in memory, and whom they wake.
+
+use std::collections::BTreeMap;
+
+use super::Tables;
+use crate::clock::Timestamp;
+use crate::key::{Position, WorkflowId};
+use crate::store::{
+    Act, Answer, Awaits, Effect, EventRecord, Message, MessageRecord, Publish, Record, RunRecord, Token,
+    transition,
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Mail {
+    messages: BTreeMap<i64, MessageRecord>,
+    events: BTreeMap<(WorkflowId, String), EventRecord>,
+}
+
+impl Mail {
+    /// The first message of the run `id` about `topic` that waits to be received.
+    pub(super) fn next(&self, id: &WorkflowId, topic: &str) -> Option<&MessageRecord> {
+        let waits = |message: &&MessageRecord| message.topic == topic && message.received.is_none();
+        self.of(id).find(waits)
+    }
+
+    pub(super) fn of(&self, id: &WorkflowId) -> impl Iterator<Item = &MessageRecord> {
+        self.messages.values().filter(move |message| message.workflow == *id)
+    }
+
+    pub(super) fn event(&self, id: &WorkflowId, name: &str) -> Option<&EventRecord> {
+        self.events.get(&(id.clone(), name.to_owned()))
+    }
+
+    pub(super) fn events_of(&self, id: &WorkflowId) -> impl Iterator<Item = &EventRecord> {
+        self.events.values().filter(move |event| event.workflow == *id)
+    }
+
+    /// Puts back what was received at the positions of the run `id` that `is_dropped` tells.
+    pub(super) fn put_back(&mut self, id: &WorkflowId, is_dropped: impl Fn(&Position) -> bool) {
+        for message in self.messages.values_mut().filter(|message| message.workflow == *id) {
+            message.received.take_if(|position| is_dropped(position));
+        }
+    }
+
+    pub(super) fn forget(&mut self, id: &WorkflowId) {
+        self.messages.retain(|_, message| message.workflow != *id);
+        self.events.retain(|(of, _), _| of != id);
+    }
+}
+
+impl Tables {
+    pub(super) fn act(&mut self, act: &Act) -> Answer {
+        let Record { id, step } = &act.record;
+        let is_new = self.steps.get(id).is_none_or(|steps| !steps.contains_key(&step.position));
+        let recorded = self.record(&act.record);
+        if recorded != Answer::Done || !is_new {
+            return recorded;
+        }
+        let done = match &act.effect {
+            Effect::Deliver(send) => self.send(send),
+            Effect::Publish(publish) => self.put_event(publish),
+            Effect::Receive(number) => self.receive(*number, &act.record),
+        };
+        if done != Answer::Done
+            && let Some(steps) = self.steps.get_mut(id)
+        {
+            steps.remove(&step.position);
+        }
+        done
+    }
+
+    pub(super) fn send(&mut self, send: &Message) -> Answer {
+        if self.mail.of(&send.to).any(|message| message.key == send.key) {
+            return Answer::Done;
+        }
+        if let Some(refusal) = transition::refuses_mail(self.workflows.get(&send.to)) {
+            return refusal;
+        }
+        let number = self.mail.messages.last_key_value().map_or(1, |(last, _)| last + 1);
+        self.mail.messages.insert(number, transition::message(send, number));
+        if let Some(run) = self.workflows.get_mut(&send.to) {
+            transition::wake(run, &Token::of_topic(&send.topic), send.at);
+        }
+        Answer::Done
+    }
+
+    fn receive(&mut self, number: i64, record: &Record) -> Answer {
+        match self.mail.messages.get_mut(&number) {
+            Some(message) if message.workflow == record.id && message.received.is_none() => {
+                message.received = Some(record.step.position.clone());
+                Answer::Done
+            }
+            _ => Answer::Lost,
+        }
+    }
+
+    pub(super) fn publish(&mut self, publish: &Publish) -> Answer {
+        match self.at(&publish.id, publish.epoch).filter(|run| run.owner.is_some()) {
+            Some(_) => self.put_event(publish),
+            None => Answer::Fenced,
+        }
+    }
+
+    fn put_event(&mut self, publish: &Publish) -> Answer {
+        let key = (publish.id.clone(), publish.name.clone());
+        self.mail.events.insert(key, transition::event(publish));
+        self.wake_all(&Token::of_run(&publish.id), publish.at);
+        Answer::Done
+    }
+
+    /// Has those taken up that wait for what has happened now.
+    pub(super) fn wake_all(&mut self, token: &Token, at: Timestamp) {
+        for run in self.workflows.values_mut() {
+            transition::wake(run, token, at);
+        }
+    }
+
+    /// Tells those who wait for the run `id` if it has ended.
+    pub(super) fn tell_of_end(&mut self, id: &WorkflowId, at: Timestamp) {
+        if self.workflows.get(id).is_none_or(RunRecord::is_over) {
+            self.wake_all(&Token::of_run(id), at);
+        }
+    }
+
+    /// Whether what the run `id` would wait for is there already.
+    pub(super) fn is_there(&self, id: &WorkflowId, awaits: &Awaits) -> bool {
+        match awaits {
+            Awaits::Message { topic } => self.mail.next(id, topic).is_some(),
+            Awaits::Event { of, name } => {
+                self.mail.event(of, name).is_some() || self.workflows.get(of).is_none_or(RunRecord::is_over)
+            }
+        }
+    }
+}
