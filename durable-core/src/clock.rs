@@ -16,6 +16,9 @@ use crate::signal::wake;
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// When something is due that waits without end: the last millisecond of the year 9999.
+    pub(crate) const NEVER: Self = Self(253_402_300_799_999);
+
     /// The moment `millis` milliseconds after 1970.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)

@@ -7,20 +7,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::call::Known;
+use crate::call::{Call, Known};
 use crate::engine::Engine;
 use crate::error::{Error, RunError};
 use crate::invoke::{Outcome, Prepared, record};
 use crate::key::WorkflowId;
+use crate::lookout::Lookout;
 use crate::memo::is_unwinding;
 use crate::outcome::Encoded;
 use crate::pool::while_blocked;
 use crate::registry::Workflow;
 use crate::run::{Ambient, Mode, Run};
-use crate::scheduler;
 use crate::scope::Scope;
-use crate::signal::{Given, block_on};
-use crate::store::{RunRecord, RunStatus, StepStatus};
+use crate::signal::block_on;
+use crate::sleep::LOADED_MAX;
+use crate::store::{Awaits, RunRecord, RunStatus, StepStatus, StoreError};
 
 /// A run of the workflow `W`, whoever executes it. A clone is the same handle; dropped, it changes nothing.
 ///
@@ -63,7 +64,9 @@ impl<W: Workflow> Handle<W> {
                 wait_inside(&prepared, &scope).unwrap_or_else(|fault| scope.run.unwind(fault))
             }
             ambient => {
-                let encoded = while_blocked(|| block_on(ended::<W>(&prepared, ambient.run(), Mode::Called)))?;
+                let encoded = while_blocked(|| {
+                    block_on(ended::<W>(&prepared, Waiter::of(ambient.run()), Mode::Called))
+                })?;
                 prepared.stored(encoded)?.returned
             }
         };
@@ -95,7 +98,8 @@ fn wait_inside<W: Workflow>(prepared: &Prepared<W>, scope: &Arc<Scope>) -> Resul
     match prepared.begin(scope)?.here()? {
         Known::Output(call, output) => Prepared::<W>::give_back(call, &output),
         Known::Nothing(call) => {
-            let encoded = while_blocked(|| block_on(ended::<W>(prepared, Some(&scope.run), Mode::Called)))?;
+            let waited = ended::<W>(prepared, Waiter::Call(&call), Mode::Called);
+            let encoded = while_blocked(|| block_on(waited))?;
             record(call, prepared.stored(encoded)?)
         }
     }
@@ -109,48 +113,83 @@ async fn wait_polled<W: Workflow>(prepared: Prepared<W>) -> Outcome<W> {
                     Known::Output(call, output) => return Prepared::<W>::give_back(call, &output),
                     Known::Nothing(call) => call,
                 };
-                let encoded = ended::<W>(&prepared, Some(&scope.run), Mode::Polled).await?;
+                let encoded = ended::<W>(&prepared, Waiter::Call(&call), Mode::Polled).await?;
                 call.conclude(encoded.clone(), Mode::Polled).await?;
                 Ok(prepared.stored(encoded)?.returned)
             };
             scope.run.or_suspended(recorded).await
         }
         ambient => {
-            let encoded = ended::<W>(&prepared, ambient.run(), Mode::Polled).await?;
+            let encoded = ended::<W>(&prepared, Waiter::of(ambient.run()), Mode::Polled).await?;
             prepared.stored(encoded)?.returned
         }
     };
     W::into_result(returned).map_err(RunError::Failed)
 }
 
+/// Who waits for the end of a run.
+#[derive(Clone, Copy)]
+enum Waiter<'a> {
+    Outside,
+    /// A step of this run, which cannot be unloaded.
+    Step(&'a Arc<Run>),
+    /// An operation of a run.
+    Call(&'a Call),
+}
+
+impl<'a> Waiter<'a> {
+    fn of(run: Option<&'a Arc<Run>>) -> Self {
+        run.map_or(Self::Outside, Self::Step)
+    }
+
+    fn run(self) -> Option<&'a Arc<Run>> {
+        match self {
+            Self::Outside => None,
+            Self::Step(run) => Some(run),
+            Self::Call(call) => Some(call.run()),
+        }
+    }
+
+    fn call(self) -> Option<&'a Call> {
+        if let Self::Call(call) = self { Some(call) } else { None }
+    }
+}
+
 /// How the run ended, once it has.
 async fn ended<W: Workflow>(
     prepared: &Prepared<W>,
-    parent: Option<&Arc<Run>>,
+    waiter: Waiter<'_>,
     mode: Mode,
 ) -> Result<Encoded, Error> {
     let (engine, id) = (&prepared.engine, &prepared.id);
-    let core = &engine.core;
-    core.check_process()?;
-    let _waiting = core.wait(parent.map(|run| (&*run.core, &run.id)), id)?;
-    // It may end in another process.
-    scheduler::attend(engine);
-    loop {
-        // Before the look, so that no change after it is missed.
-        let watch = core.watch(id);
-        let sought = id.clone();
-        let run = core.read(mode, move |reader| reader.run(&sought)).await;
-        let run = run.map_err(|source| Error::store(id, source))?;
-        let run = run.ok_or_else(|| Error::UnknownRun { workflow: id.clone() })?;
-        if let Some(encoded) = end_of::<W>(run)? {
-            return Ok(encoded);
+    engine.core.check_process()?;
+    let _waiting = engine.core.wait(waiter.run().map(|run| (&*run.core, &run.id)), id)?;
+    let lookout = Lookout { engine, of: id, call: waiter.call(), deadline: None, grace: LOADED_MAX };
+    let look = || async {
+        let of_this_store = waiter.run().filter(|run| run.core.number() == engine.core.number());
+        let (sought, from) = (id.clone(), of_this_store.map(|run| run.id.clone()));
+        let looked = engine.core.read(mode, move |reader| {
+            let run = reader.run(&sought)?;
+            let waits = run.as_ref().is_some_and(|run| run.waits_for().is_some());
+            let circle = match from.filter(|_| waits) {
+                Some(from) => RunRecord::circle(&from, &sought, |id| reader.run(id))?,
+                None => None,
+            };
+            Ok::<_, StoreError>((run, circle))
+        });
+        let (run, circle) = looked.await.map_err(|source| Error::store(id, source))?;
+        if let (Some(waiter), Some(chain)) = (waiter.run(), circle) {
+            return Err(Error::WaitsForItself { workflow: waiter.id.clone(), chain });
         }
-        let changed = Given::new(Arc::clone(&watch.changed));
-        match parent {
-            Some(parent) => parent.unless_left(changed).await?,
-            None => changed.await,
-        }
-    }
+        end_of::<W>(run.ok_or_else(|| Error::UnknownRun { workflow: id.clone() })?)
+    };
+    let wait = lookout.find(|| Awaits::End { of: id.clone() }, look);
+    let found = match waiter {
+        Waiter::Step(run) => run.unless_left(wait).await??,
+        Waiter::Outside | Waiter::Call(_) => wait.await?,
+    };
+    // Without a deadline a wait finds what it looks for.
+    found.ok_or_else(|| Error::UnknownRun { workflow: id.clone() })
 }
 
 /// How the run ended, if it has.

@@ -23,9 +23,6 @@ use crate::signal::Given;
 use crate::sleep::LOADED_MAX;
 use crate::store::Awaits;
 
-/// When a run is taken up that waits without end, if nothing else wakes it: the end of the year 9999.
-const NEVER: Timestamp = Timestamp::from_millis(253_402_300_799_999);
-
 /// What calls an operation that reaches beyond its run.
 pub(crate) enum Caller {
     /// Nothing durable, or a `Drop` while a panic unwinds.
@@ -60,7 +57,7 @@ pub(crate) fn tell(engine: &Engine, id: &WorkflowId) {
 
 /// When a wait of `timeout` that begins at `from` is over; `None` if it never is.
 pub(crate) fn deadline(from: Timestamp, timeout: Duration) -> Option<Timestamp> {
-    Some(from.plus(timeout)).filter(|deadline| *deadline < NEVER)
+    Some(from.plus(timeout)).filter(|deadline| *deadline < Timestamp::NEVER)
 }
 
 /// One wait.
@@ -72,6 +69,8 @@ pub(crate) struct Lookout<'a> {
     pub(crate) call: Option<&'a Call>,
     /// Until when; `None` without end.
     pub(crate) deadline: Option<Timestamp>,
+    /// How long the run stays loaded at first.
+    pub(crate) grace: Duration,
 }
 
 impl Lookout<'_> {
@@ -88,6 +87,7 @@ impl Lookout<'_> {
         // It may come from another process.
         scheduler::attend(self.engine);
         let clock = &self.engine.settings.clock;
+        let loaded_until = clock.elapsed().saturating_add(self.grace);
         loop {
             // Before the look, so that no change after it is missed.
             let watch = self.engine.core.watch(self.of);
@@ -98,10 +98,15 @@ impl Lookout<'_> {
             if left == Some(None) {
                 return Ok(None);
             }
-            self.unload_if_long(&awaits)?;
+            let grace = loaded_until.saturating_sub(clock.elapsed());
+            if grace.is_zero() {
+                self.unload_if_long(&awaits)?;
+            }
+            let grace = Some(grace).filter(|grace| !grace.is_zero());
             let changed = Given::new(Arc::clone(&watch.changed));
             let mut changed = pin!(changed);
-            let mut pause = pin!(left.flatten().map(|left| Pause::new(Arc::clone(clock), left)));
+            let left = left.flatten().into_iter().chain(grace).min();
+            let mut pause = pin!(left.map(|left| Pause::new(Arc::clone(clock), left)));
             let wait = poll_fn(|cx| match (changed.as_mut().poll(cx), pause.as_mut().as_pin_mut()) {
                 (Poll::Pending, Some(pause)) => pause.poll(cx),
                 (changed, _) => changed,
@@ -123,8 +128,11 @@ impl Lookout<'_> {
 
     /// The fault that unloads the run, if this wait is all that it does, and can be a long one.
     fn unload_if_long(&self, awaits: impl Fn() -> Awaits) -> Result<(), Error> {
-        let Some(call) = self.call else { return Ok(()) };
-        let (run, until) = (call.run(), self.deadline.unwrap_or(NEVER));
+        let Some(call) = self.call.filter(|call| call.run().core.number() == self.engine.core.number())
+        else {
+            return Ok(());
+        };
+        let (run, until) = (call.run(), self.deadline.unwrap_or(Timestamp::NEVER));
         let is_long = until.since(self.engine.settings.clock.now()) > LOADED_MAX;
         if is_long && run.in_background && call.ticket.scope.is_alone() && cfg!(panic = "unwind") {
             run.awaits(awaits());

@@ -97,7 +97,8 @@ impl<T: Value> Question<T> {
         mode: Mode,
     ) -> Result<Option<Seen>, Error> {
         let awaits = || Awaits::Event { of: self.of.clone(), name: self.name.to_owned() };
-        Lookout { engine, of: &self.of, call, deadline }.find(awaits, || self.look(engine, mode)).await
+        let lookout = Lookout { engine, of: &self.of, call, deadline, grace: Duration::ZERO };
+        lookout.find(awaits, || self.look(engine, mode)).await
     }
 
     async fn look(&self, engine: &Engine, mode: Mode) -> Result<Option<Seen>, Error> {

@@ -67,8 +67,9 @@ pub(super) async fn receive<T: Value>(
     };
     let (engine, id) = (engine_of(call.run()), call.run().id.clone());
     loop {
+        let deadline = deadline(from, timeout);
         let lookout =
-            Lookout { engine: &engine, of: &id, call: Some(&call), deadline: deadline(from, timeout) };
+            Lookout { engine: &engine, of: &id, call: Some(&call), deadline, grace: Duration::ZERO };
         let awaits = || Awaits::Message { topic: topic.name.to_owned() };
         let Some(message) = lookout.find(awaits, || next_message(&engine, &id, topic.name, mode)).await?
         else {

@@ -52,6 +52,11 @@ pub enum Awaits {
         /// The topic.
         topic: String,
     },
+    /// The end of this run.
+    End {
+        /// The run.
+        of: WorkflowId,
+    },
     /// An event of this run, or its end.
     Event {
         /// The run.
@@ -66,7 +71,7 @@ impl Awaits {
     pub(super) fn token(&self) -> Token {
         match self {
             Self::Message { topic } => Token::of_topic(topic),
-            Self::Event { of, .. } => Token::of_run(of),
+            Self::Event { of, .. } | Self::End { of } => Token::of_run(of),
         }
     }
 }
@@ -80,6 +85,11 @@ impl Token {
     /// Of a message about `topic`, for the run that has it.
     pub(super) fn of_topic(topic: &str) -> Self {
         Self(format!("topic/{topic}"))
+    }
+
+    /// The run that something is to happen to.
+    pub(super) fn run(&self) -> Option<WorkflowId> {
+        WorkflowId::new(self.0.strip_prefix("run/")?).ok()
     }
 
     /// Of what happens to the run `id`.

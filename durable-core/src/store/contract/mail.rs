@@ -263,6 +263,44 @@ fn an_event_and_the_end_of_a_run_wake_those_who_await_them() {
     }
 }
 
+/// Gives the run up until `of` has ended.
+fn await_end(id: &str, epoch: Epoch, of: &str) -> Op {
+    let awaits = Some(Awaits::End { of: workflow(of) });
+    let (id, wake_at) = (workflow(id), Some(Timestamp::NEVER));
+    Op::Release(Release { id, epoch, panicked: None, wake_at, awaits, at: at(5) })
+}
+
+#[test]
+fn the_last_of_a_circle_of_runs_that_await_each_other_is_due_at_once() {
+    each_store(|bench| {
+        let epochs = ["a", "B", "ä"].map(|id| {
+            let Answer::Started(epoch) = bench.apply(start(id, 1)) else { panic!() };
+            epoch
+        });
+        bench.apply(await_end("a", epochs[0], "B"));
+        bench.apply(await_end("B", epochs[1], "ä"));
+        let never = Timestamp::NEVER.as_millis();
+        assert_eq!(bench.waits("a"), (Some(never), Some("run/B".into())));
+        bench.apply(await_end("ä", epochs[2], "a"));
+        assert_eq!(bench.waits("ä"), (Some(5), None));
+        assert_eq!(bench.waits("B"), (Some(never), Some("run/ä".into())), "the others wait on");
+    });
+}
+
+#[test]
+fn the_end_of_a_run_is_awaited_and_found() {
+    each_store(|bench| {
+        let epoch = bench.started_with(&[]);
+        let Answer::Started(other) = bench.apply(start("B", 1)) else { panic!() };
+        bench.apply(await_end("a", epoch, "B"));
+        bench.apply(completed("B", other, "1"));
+        assert_eq!(bench.waits("a"), (Some(4), None));
+        let Answer::Claimed(epoch) = bench.apply(claim_from("a", epoch, None, &[], 0)) else { panic!() };
+        bench.apply(await_end("a", epoch, "B"));
+        assert_eq!(bench.waits("a"), (Some(5), None), "it has ended already");
+    });
+}
+
 #[test]
 fn what_was_asked_of_a_run_outlives_what_it_awaits() {
     each_store(|bench| {

@@ -1,6 +1,7 @@
 //! Messages and events in memory, and whom they wake.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use super::Tables;
 use crate::clock::Timestamp;
@@ -126,6 +127,12 @@ impl Tables {
     pub(super) fn is_there(&self, id: &WorkflowId, awaits: &Awaits) -> bool {
         match awaits {
             Awaits::Message { topic } => self.mail.next(id, topic).is_some(),
+            // Who waits for itself is taken up, and told so.
+            Awaits::End { of } => {
+                let load = |id: &WorkflowId| Ok::<_, Infallible>(self.workflows.get(id).cloned());
+                self.workflows.get(of).is_none_or(RunRecord::is_over)
+                    || !matches!(RunRecord::circle(id, of, load), Ok(None))
+            }
             Awaits::Event { of, name } => {
                 self.mail.event(of, name).is_some() || self.workflows.get(of).is_none_or(RunRecord::is_over)
             }

@@ -132,6 +132,9 @@ pub(super) fn tell_of_end(connection: &Connection, run: &RunRecord, at: Timestam
 pub(super) fn is_there(connection: &Connection, id: &WorkflowId, awaits: &Awaits) -> Result<bool, OpError> {
     match awaits {
         Awaits::Message { topic } => Ok(next_message(connection, id, topic)?.is_some()),
+        // Who waits for itself is taken up, and told so.
+        Awaits::End { of } => Ok(load(connection, of)?.as_ref().is_none_or(RunRecord::is_over)
+            || RunRecord::circle(id, of, |id| load(connection, id))?.is_some()),
         Awaits::Event { of, name } => Ok(event(connection, of, name)?.is_some()
             || load(connection, of)?.as_ref().is_none_or(RunRecord::is_over)),
     }
