@@ -44,6 +44,10 @@ prove scale="10" *args:
 bench *lines:
     cargo bench --bench ratios -- {{lines}}
 
+# What runs that wait cost: memory, idle CPU, and how late they are woken, for 10,000, 100,000 and 1,000,000 of them.
+waiting *sizes:
+    cargo bench --bench waiting -- {{sizes}}
+
 # The peers on the same work in the same run (benches/peers); `just peers replay` prints one kind of line.
 peers *lines:
     cargo run --release --manifest-path benches/peers/Cargo.toml -- {{lines}}

@@ -43,7 +43,7 @@ fn memory(line: &str) -> u64 {
     line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or(0) * 1024
 }
 
-pub(crate) fn describe() -> String {
+pub(crate) fn describe(rounds: usize) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!(
         "{cores} cores, {} {}, SQLite {}, durable {}, medians of {} rounds in turns\n",
@@ -51,6 +51,6 @@ pub(crate) fn describe() -> String {
         std::env::consts::ARCH,
         rusqlite::version(),
         env!("CARGO_PKG_VERSION"),
-        super::ROUNDS,
+        rounds,
     )
 }

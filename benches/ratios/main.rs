@@ -107,7 +107,7 @@ fn main() {
         println!("{}", machine::resident_peak());
         return;
     }
-    println!("{}", machine::describe());
+    println!("{}", machine::describe(ROUNDS));
     println!(
         "| workload | raw steps/s | durable steps/s | ratio (least–most) | goal | raw CPU us/step | durable CPU us/step |"
     );
