@@ -39,11 +39,11 @@ pub use durable_core::{
     Alarm, AsyncRunBuilder, Branch, Branches, Builder, Clock, Difference, Divergence, Durability, Engine,
     EngineGuard, Error, Event, FailureKind, HISTORY_BYTES_MAX, Handle, HandleFuture, InputMismatch,
     InvalidId, NAME_BYTES_MAX, Operation, Overlap, PAYLOAD_BYTES_MAX, PAYLOAD_WARN_BYTES, Position,
-    RECOVERIES_MAX, Random, RunBuilder, RunError, RunFuture, RunStatus, Runs, STEPS_MAX, Site, StartFuture,
-    StepFailed, StepKey, SystemClock, TestClock, Timestamp, Topic, Undecodable, Unstorable, Unstructured,
-    Value, WORKERS_MAX, WORKFLOW_ID_BYTES_MAX, WorkflowId, cancelled, future, get_event, idempotency_key,
-    join, map, now, random, recv, resource, scope, send, send_once, set_event, set_global, sleep,
-    sleep_until, store, try_resource, uuid,
+    RECOVERIES_MAX, Race, Random, RunBuilder, RunError, RunFuture, RunStatus, Runs, STEPS_MAX, Site,
+    StartFuture, StepFailed, StepKey, SystemClock, TestClock, Timestamp, Topic, Undecodable, Unstorable,
+    Unstructured, Value, WORKERS_MAX, WORKFLOW_ID_BYTES_MAX, WorkflowId, cancelled, future, get_event,
+    idempotency_key, join, map, now, race, random, recv, resource, scope, send, send_once, set_event,
+    set_global, sleep, sleep_until, store, try_resource, uuid,
 };
 
 #[cfg(feature = "macros")]
@@ -80,6 +80,89 @@ macro_rules! join {
             ($($future,)+),
         )
         .await
+    };
+}
+
+/// Awaits the first of 1 to 12 futures that ends, and returns what it returns; all have one output. The others
+/// are dropped where they stand.
+///
+/// As [`race`](fn@race), which has any number of futures of one type, and tells what is recorded.
+///
+/// # Panics
+/// With the panic of the branch that ended first, if it did in a panic.
+///
+/// # Examples
+/// ```
+/// # async fn ask(mirror: u32) -> u32 { mirror }
+/// # async fn never() -> u32 { std::future::pending().await }
+/// # durable::__private::doc::block_on(async {
+/// let answer = durable::race!(never(), ask(2));
+/// assert_eq!(answer, 2);
+/// # });
+/// ```
+#[macro_export]
+macro_rules! race {
+    ($($future:expr),+ $(,)?) => {
+        $crate::__private::race_tuple(
+            $crate::__private::Site { file: ::core::file!(), line: ::core::line!() },
+            ($($future,)+),
+        )
+        .await
+    };
+}
+
+/// Awaits the first of 1 to 12 futures that ends, and goes on with its arm, `pattern = future => expression`. The
+/// other futures are dropped where they stand.
+///
+/// As [`race`](fn@race), which tells what is recorded; the futures can differ in what they return. The expression
+/// is no part of the branch: it belongs to what is around the `select!`, so it can use `?`, `return` and
+/// `break`, and what it calls takes the positions that follow. Its pattern has to fit whatever the future
+/// returns: take that apart in the expression.
+///
+/// # Panics
+/// With the panic of the branch that ended first, if it did in a panic.
+///
+/// # Examples
+/// ```
+/// # async fn paid() -> u32 { 4_200 }
+/// # async fn cancelled() -> String { std::future::pending().await }
+/// # durable::__private::doc::block_on(async {
+/// let told = durable::select! {
+///     cents = paid() => format!("paid {cents}"),
+///     why = cancelled() => why,
+/// };
+/// assert_eq!(told, "paid 4200");
+/// # });
+/// ```
+#[macro_export]
+macro_rules! select {
+    (@arms [$($letter:ident)*] [$($arms:tt)*]) => {
+        $crate::select!(@match $($arms)*)
+    };
+    (@arms [$letter:ident $($letters:ident)*] [$($arms:tt)*] $pattern:pat = $future:expr => $then:block, $($rest:tt)*) => {
+        $crate::select!(@arms [$($letters)*] [$($arms)* ($letter, $pattern, $future, $then)] $($rest)*)
+    };
+    (@arms [$letter:ident $($letters:ident)*] [$($arms:tt)*] $pattern:pat = $future:expr => $then:block $($rest:tt)*) => {
+        $crate::select!(@arms [$($letters)*] [$($arms)* ($letter, $pattern, $future, $then)] $($rest)*)
+    };
+    (@arms [$letter:ident $($letters:ident)*] [$($arms:tt)*] $pattern:pat = $future:expr => $then:expr) => {
+        $crate::select!(@arms [$($letters)*] [$($arms)* ($letter, $pattern, $future, $then)])
+    };
+    (@arms [$letter:ident $($letters:ident)*] [$($arms:tt)*] $pattern:pat = $future:expr => $then:expr, $($rest:tt)*) => {
+        $crate::select!(@arms [$($letters)*] [$($arms)* ($letter, $pattern, $future, $then)] $($rest)*)
+    };
+    (@match $(($letter:ident, $pattern:pat, $future:expr, $then:expr))+) => {{
+        let won = $crate::__private::select_tuple(
+            $crate::__private::Site { file: ::core::file!(), line: ::core::line!() },
+            ($($future,)+),
+        )
+        .await;
+        match won {
+            $($crate::__private::Won::$letter($pattern) => $then,)+
+        }
+    }};
+    ($($arms:tt)+) => {
+        $crate::select!(@arms [A B C D E F G H I J K L] [] $($arms)+)
     };
 }
 

@@ -2,14 +2,17 @@
 //! alone: the same result, the same rows, and no step that runs again after it returned. A workflow that
 //! interprets a tree plays the programs.
 
+#[path = "support/store.rs"]
+mod store;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use durable::store::memory::MemoryStore;
-use durable::store::{Answer, Op, OwnerId, StepReader, StepStore, StoreError};
 use durable::{Engine, Error, RunError, step, workflow};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
+use store::Faulty;
 
 /// A program.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -147,43 +150,11 @@ fn eval(node: &Node) -> Result<u64, String> {
     })
 }
 
-/// A store that fails at given writes, before or after it applied them; then the run that wrote is as good as
-/// dead.
-struct Faulty {
-    inner: MemoryStore,
-    writes: u32,
-    faults: Vec<(u32, bool)>,
-}
-
-impl StepStore for Faulty {
-    fn apply(&mut self, ops: &[Op]) -> Result<Vec<Answer>, StoreError> {
-        self.writes += 1;
-        match self.faults.iter().find(|(write, _)| *write == self.writes) {
-            None => self.inner.apply(ops),
-            Some((_, false)) => {
-                Err(StoreError::Unavailable { action: "write".into(), reason: "a test".into() })
-            }
-            Some((_, true)) => {
-                self.inner.apply(ops)?;
-                Err(StoreError::Unknown { reason: "a test".into() })
-            }
-        }
-    }
-
-    fn reader(&self) -> Result<Box<dyn StepReader>, StoreError> {
-        self.inner.reader()
-    }
-
-    fn owner(&self) -> OwnerId {
-        self.inner.owner()
-    }
-}
-
 /// Runs the program until it ends with a value: the value, the rows, and the steps that were repeated. What is
 /// recorded has so much room in memory.
 fn run(node: &Node, faults: Vec<(u32, bool)>, room: usize) -> (u64, Vec<String>, Vec<String>) {
     let shared = Shared::default();
-    let store = Faulty { inner: MemoryStore::default(), writes: 0, faults };
+    let store = Faulty::new(MemoryStore::default(), faults);
     let builder = Engine::builder().with(Arc::clone(&shared)).seed(11).history_bytes_max(room);
     let engine = builder.store(store).unwrap();
     let value = loop {

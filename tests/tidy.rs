@@ -44,6 +44,7 @@ const FLOORS: [&[&str]; 7] = [
     &[
         "parallel",
         "concurrent",
+        "racing",
         "engine",
         "entry",
         "invoke",

@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::error::{Difference, Divergence, Error, Operation, kind_word};
 use crate::history::{Recorded, Text};
 use crate::key::{Site, StepKey};
-use crate::outcome::{Encoded, Undecodable, Unstorable};
+use crate::outcome::{Encoded, Json, Undecodable, Unstorable, decode_input};
 use crate::run::{Mode, Run};
 use crate::scope::{Scope, Ticket, What};
 use crate::signal::block_on;
@@ -146,6 +146,34 @@ impl Call {
         })
     }
 
+    /// Which of its `branches` is recorded to have decided this race, and when; `None` if that is open.
+    pub(crate) fn decision(&mut self, branches: u32) -> Result<Option<(u32, Timestamp)>, Error> {
+        let Some(step) = self.recorded()? else {
+            self.started = self.run().settings.clock.now();
+            return Ok(None);
+        };
+        // It is in memory twice until somebody takes it.
+        drop(step.output());
+        let decoded = decode_input(Json::<u32>::NEW, step.decision().unwrap_or_default());
+        match decoded.map_err(|source| self.undecodable(source))? {
+            (branch, _) if branch < branches => Ok(Some((branch, step.timestamp()))),
+            (branch, _) => Err(self.misdecided(branch, branches, step.timestamp())),
+        }
+    }
+
+    /// The error for a race whose decision, recorded at `at`, this execution cannot come to.
+    pub(crate) fn misdecided(&self, branch: u32, branches: u32, at: Timestamp) -> Error {
+        let operation = self.ticket.what.operation();
+        Error::Divergence(Box::new(Divergence {
+            workflow: self.run().id.clone(),
+            position: self.ticket.position.clone(),
+            recorded: operation.clone(),
+            age: self.run().settings.clock.now().since(at),
+            found: operation,
+            difference: Difference::Decision { branch, branches },
+        }))
+    }
+
     /// What is recorded at this position, once it is known to be of this operation.
     fn recorded(&self) -> Result<Option<Recorded<'_>>, Error> {
         let (run, path) = (self.run(), self.ticket.position.path());
@@ -191,7 +219,8 @@ impl Call {
     /// Whether `inner`, recorded below this position, can have been recorded by this operation.
     fn is_around(&self, inner: Recorded<'_>) -> bool {
         let direct = inner.path().len() == self.ticket.position.path().len() + 2;
-        self.kind == Kind::Child && (!direct || inner.scope() == Some(self.ticket.what.name))
+        let has_branches = self.kind == Kind::Child || self.kind.is_decision();
+        has_branches && (!direct || inner.scope() == Some(self.ticket.what.name))
     }
 
     /// The same build calls a step with the same arguments on replay; a new build may have changed their

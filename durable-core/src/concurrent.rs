@@ -3,7 +3,7 @@
 //! lowest one goes on. A fault of the run outranks it: nothing is polled any more.
 //! Knows no executor and no store.
 
-mod ready;
+pub(crate) mod ready;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
@@ -32,7 +32,7 @@ enum State<F: Future> {
 }
 
 impl<F: Future> Branch<F> {
-    fn new(inside: Ambient, future: F) -> Self {
+    pub(crate) fn new(inside: Ambient, future: F) -> Self {
         Self { inside, state: State::Running(Box::pin(future)) }
     }
 
@@ -58,7 +58,7 @@ impl<F: Future> Branch<F> {
     }
 
     /// Polls the branch if it is running; whether it has ended.
-    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         let State::Running(future) = &mut self.state else { return true };
         let _inside = self.inside.clone().enter();
         let ended = match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
@@ -68,6 +68,23 @@ impl<F: Future> Branch<F> {
         };
         self.state = State::Ended(ended);
         true
+    }
+
+    /// What the branch returned; `None` while it runs, and once it was taken.
+    pub(crate) fn take(&mut self) -> Option<Result<F::Output, Panic>> {
+        match &self.state {
+            State::Ended(_) => match std::mem::replace(&mut self.state, State::Taken) {
+                State::Ended(output) => Some(output),
+                State::Running(_) | State::Taken => None,
+            },
+            State::Running(_) | State::Taken => None,
+        }
+    }
+
+    /// Ends the branch where it stands.
+    pub(crate) fn lose(&mut self) {
+        let _inside = self.inside.clone().enter();
+        self.state = State::Taken;
     }
 
     /// What the branch returned; `None` while it runs.
@@ -82,8 +99,7 @@ impl<F: Future> Branch<F> {
 impl<F: Future> Drop for Branch<F> {
     /// What the future's locals do when they are dropped belongs to the branch.
     fn drop(&mut self) {
-        let _inside = self.inside.clone().enter();
-        self.state = State::Taken;
+        self.lose();
     }
 }
 

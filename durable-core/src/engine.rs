@@ -105,9 +105,9 @@ impl Engine {
             .map(|answer| answer.is_some())
     }
 
-    /// Drops the recorded step with this key, all after it, and the results of the inline children that it
-    /// lies in. The next `run_durable` goes on from there, whatever state the run was in. Returns how
-    /// many steps were dropped.
+    /// Drops the recorded step with this key, all after it, and the results of the inline children and the
+    /// decisions of the races that it lies in. The next `run_durable` goes on from there, whatever state the
+    /// run was in. Returns how many steps were dropped.
     ///
     /// # Errors
     /// [`Error::UnknownRun`], [`Error::UnknownStep`], and [`Error::Live`] while the run is being executed.

@@ -352,11 +352,14 @@ impl From<std::convert::Infallible> for Error {
     }
 }
 
+/// The word for an inline child.
+pub(crate) const CHILD: &str = "child";
+
 /// The word for a kind of operation in errors.
 pub(crate) fn kind_word(kind: Kind) -> &'static str {
     match kind {
         Kind::Step => "step",
-        Kind::Child => "child",
+        Kind::Child => CHILD,
         Kind::Workflow => "workflow",
         Kind::Sleep => "sleep",
         Kind::Start => "start",
@@ -364,5 +367,6 @@ pub(crate) fn kind_word(kind: Kind) -> &'static str {
         Kind::Receive => "receive",
         Kind::SetEvent => "set_event",
         Kind::GetEvent => "get_event",
+        Kind::Race => "race",
     }
 }

@@ -17,10 +17,11 @@ use crate::scope::{CONSTRUCT, Scope, Ticket, What};
 pub(crate) type Panic = Box<dyn Any + Send>;
 
 /// A construct under way.
-pub struct Fork {
-    /// What a branch finds where there is no scope to number it in.
-    ambient: Ambient,
-    numbered: Option<Numbered>,
+pub struct Fork(Inner);
+
+enum Inner {
+    Plain(Plain),
+    Numbered(Numbered),
 }
 
 struct Numbered {
@@ -28,53 +29,82 @@ struct Numbered {
     branches: Mutex<Vec<Arc<Scope>>>,
 }
 
+/// Where a construct begins.
+pub(crate) enum Here {
+    /// In the body of a workflow, or in a branch of it.
+    Scope(Arc<Scope>),
+    /// Elsewhere: its branches are plain.
+    Plain(Plain),
+}
+
+/// What the plain branches of a construct find.
+pub(crate) struct Plain(Ambient);
+
+impl Here {
+    /// Where the construct `name` begins now.
+    pub(crate) fn of(name: &'static str) -> Self {
+        match Ambient::current() {
+            Ambient::Inside(scope) if !is_unwinding(&scope) => Self::Scope(scope),
+            Ambient::Inside(scope) => {
+                Self::Plain(Plain(Ambient::InStep(StepContext::unwinding(&scope.run, name))))
+            }
+            Ambient::InStep(step) => Self::Plain(Plain(Ambient::InStep(step.call(name)))),
+            ambient => Self::Plain(Plain(ambient)),
+        }
+    }
+}
+
+impl Plain {
+    /// What branch `index` runs in.
+    pub(crate) fn branch(&self, index: u32) -> Ambient {
+        match &self.0 {
+            Ambient::InStep(construct) => Ambient::InStep(construct.branch(index)),
+            ambient => ambient.clone(),
+        }
+    }
+}
+
 impl Fork {
     /// Begins the construct `name`. Outside the body of a workflow its branches are plain.
     pub(crate) fn begin(name: &'static str, site: Site) -> Result<Self, (Arc<Run>, Error)> {
-        let ambient = match Ambient::current() {
-            Ambient::InStep(step) => Ambient::InStep(step.call(name)),
-            ambient => ambient,
-        };
-        let scope = match &ambient {
-            Ambient::Inside(scope) if !is_unwinding(&scope.run) => Arc::clone(scope),
-            Ambient::Inside(scope) => {
-                let ambient = Ambient::InStep(StepContext::unwinding(&scope.run, name));
-                return Ok(Self { ambient, numbered: None });
-            }
-            _ => return Ok(Self { ambient, numbered: None }),
+        let scope = match Here::of(name) {
+            Here::Scope(scope) => scope,
+            Here::Plain(plain) => return Ok(Self(Inner::Plain(plain))),
         };
         let begun = scope.begin(What { name, kind: CONSTRUCT, site }).and_then(|ticket| {
             check(&ticket)?;
             Ok(Numbered { ticket, branches: Mutex::default() })
         });
         match begun {
-            Ok(numbered) => Ok(Self { ambient, numbered: Some(numbered) }),
+            Ok(numbered) => Ok(Self(Inner::Numbered(numbered))),
             Err(fault) => Err((Arc::clone(&scope.run), fault)),
         }
     }
 
     /// A construct belongs to the scope that it began in, whoever polls it.
     pub(crate) fn check_here(&self) -> Result<(), (Arc<Run>, Error)> {
-        let Some(Numbered { ticket, .. }) = &self.numbered else { return Ok(()) };
+        let Inner::Numbered(Numbered { ticket, .. }) = &self.0 else { return Ok(()) };
         ticket.check_here().map_err(|fault| (Arc::clone(&ticket.scope.run), fault))
     }
 
     /// What branch `index` runs in.
     pub(crate) fn branch(&self, index: u32) -> Ambient {
-        let Some(Numbered { ticket, branches }) = &self.numbered else {
-            return match &self.ambient {
-                Ambient::InStep(construct) => Ambient::InStep(construct.branch(index)),
-                ambient => ambient.clone(),
-            };
-        };
-        let scope = ticket.branch(index);
-        branches.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&scope));
-        Ambient::Inside(scope)
+        match &self.0 {
+            Inner::Plain(plain) => plain.branch(index),
+            Inner::Numbered(Numbered { ticket, branches }) => {
+                let scope = ticket.branch(index);
+                branches.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&scope));
+                Ambient::Inside(scope)
+            }
+        }
     }
 
     /// The run whose construct this is.
     pub(crate) fn run(&self) -> Option<&Arc<Run>> {
-        self.numbered.as_ref().map(|numbered| &numbered.ticket.scope.run)
+        match &self.0 {
+            Inner::Plain(_) => None,
+            Inner::Numbered(numbered) => Some(&numbered.ticket.scope.run),
+        }
     }
 
     /// The run and the fault, once the run is stopped.
@@ -85,7 +115,7 @@ impl Fork {
 
     /// That no operation was left in the branches, which have ended without a panic.
     pub(crate) fn check_ended(&self) -> Result<(), (Arc<Run>, Error)> {
-        let Some(Numbered { ticket, branches }) = &self.numbered else { return Ok(()) };
+        let Inner::Numbered(Numbered { ticket, branches }) = &self.0 else { return Ok(()) };
         let branches = branches.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = branches.iter().try_for_each(|scope| scope.check_ended(&ticket.what));
         ended.map_err(|fault| (Arc::clone(&ticket.scope.run), fault))
@@ -93,7 +123,7 @@ impl Fork {
 
     /// All branches have ended: the construct ends at the time of the last thing recorded in them.
     pub(crate) fn end(self) {
-        let Some(Numbered { ticket, branches }) = self.numbered else { return };
+        let Inner::Numbered(Numbered { ticket, branches }) = self.0 else { return };
         let branches = branches.into_inner().unwrap_or_else(PoisonError::into_inner);
         let last = branches.iter().map(|scope| scope.last()).max();
         let last: Timestamp = last.unwrap_or_else(|| ticket.scope.last());

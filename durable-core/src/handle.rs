@@ -60,7 +60,7 @@ impl<W: Workflow> Handle<W> {
     pub fn wait(&self) -> Outcome<W> {
         let prepared = self.prepared();
         let returned = match Ambient::current() {
-            Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
+            Ambient::Inside(scope) if !is_unwinding(&scope) => {
                 wait_inside(&prepared, &scope).unwrap_or_else(|fault| scope.run.unwind(fault))
             }
             ambient => {
@@ -107,7 +107,7 @@ fn wait_inside<W: Workflow>(prepared: &Prepared<W>, scope: &Arc<Scope>) -> Resul
 
 async fn wait_polled<W: Workflow>(prepared: Prepared<W>) -> Outcome<W> {
     let returned = match Ambient::current() {
-        Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
+        Ambient::Inside(scope) if !is_unwinding(&scope) => {
             let recorded = async {
                 let call = match prepared.begin(&scope)?.awaited().await? {
                     Known::Output(call, output) => return Prepared::<W>::give_back(call, &output),

@@ -4,9 +4,11 @@
 //! the outputs alone, which can be large, may have to be read again.
 //! Knows no SQL and no types of the user.
 
+mod escaped;
 mod shapes;
 mod texts;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -28,6 +30,8 @@ pub(crate) struct History {
     paths: Vec<u32>,
     shapes: Shapes,
     texts: Texts,
+    /// Which branch decided, of each race, as it is stored.
+    decisions: BTreeMap<usize, Box<str>>,
     /// The step that was reached last: the next one is mostly the one after it.
     near: AtomicUsize,
 }
@@ -111,6 +115,11 @@ impl<'h> Recorded<'h> {
         self.history.texts.take(self.number)
     }
 
+    /// The branch that decided it, as it is stored, if it is a race.
+    pub(crate) fn decision(self) -> Option<&'h str> {
+        self.history.decisions.get(&self.number).map(|decision| &**decision)
+    }
+
     fn is_below(self, path: &[u32]) -> bool {
         self.path().len() > path.len() && self.path().starts_with(path)
     }
@@ -158,6 +167,9 @@ impl History {
             status: row.status,
             reached: AtomicBool::new(false),
         };
+        if row.kind.is_decision() {
+            self.decisions.insert(self.len(), row.output.into());
+        }
         self.add(step, row.position.path(), Some(row.output));
     }
 
@@ -276,11 +288,14 @@ impl History {
         keys
     }
 
-    /// The failed steps that nothing came after, in their scope or in an outer one: the failure that escaped
-    /// from the workflow, and the children that it passed through. What lies in a completed child stays.
-    pub(crate) fn escaped(&self) -> Vec<Position> {
-        let failed = self.all().filter(|step| step.status() == StepStatus::Failed).map(Recorded::path);
-        failed.filter(|path| self.is_last(path) && !self.is_settled(path)).filter_map(Position::new).collect()
+    /// What is recorded below the position with this path, but for this branch of it, is none of this execution's:
+    /// the other branches have lost.
+    pub(crate) fn pass_over(&self, path: &[u32], winner: u32) {
+        let first = self.count(|other| other <= path);
+        let below = (first..self.len()).map(|number| self.at(number)).take_while(|step| step.is_below(path));
+        for step in below.filter(|step| step.path()[path.len()] != winner) {
+            step.step().reached.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Forgets the steps at `positions`.
@@ -289,35 +304,20 @@ impl History {
             return;
         }
         let left = Self::with_room(self.texts.bytes_max());
-        let Self { steps, paths, shapes, texts, .. } = std::mem::replace(self, left);
+        let Self { steps, paths, shapes, texts, mut decisions, .. } = std::mem::replace(self, left);
         self.shapes = shapes;
         let mut start = 0;
         for (number, step) in steps.into_iter().enumerate() {
             let (output, end) = (texts.take(number), step.path_end as usize);
             let path = &paths[start..end];
             start = end;
+            let decision = decisions.remove(&number);
             if positions.binary_search_by(|position| position.path().cmp(path)).is_err() {
+                self.decisions.extend(decision.map(|decision| (self.len(), decision)));
                 self.add(step, path, output.as_ref().map(Text::as_str));
             }
         }
         self.texts.close();
-    }
-
-    /// Whether nothing is recorded after the position with this path in its scope and in all outer ones.
-    fn is_last(&self, path: &[u32]) -> bool {
-        (0..path.len()).step_by(2).all(|depth| {
-            let end = self.count(|other| other.get(..depth).unwrap_or(other) <= &path[..depth]);
-            let last = end.checked_sub(1).map(|last| self.path(last));
-            last.is_none_or(|last| {
-                last[..depth.min(last.len())] != path[..depth] || last[depth] <= path[depth]
-            })
-        })
-    }
-
-    /// Whether an inline child around the position with this path has completed.
-    fn is_settled(&self, path: &[u32]) -> bool {
-        let around = (1..path.len()).step_by(2).filter_map(|len| self.find(&path[..len]));
-        around.map(Recorded::status).any(|status| status == StepStatus::Completed)
     }
 
     fn find(&self, path: &[u32]) -> Option<Recorded<'_>> {

@@ -113,7 +113,7 @@ impl<W: SyncWorkflow> RunBuilder<W> {
     /// everything else.
     pub fn run(self) -> Outcome<W> {
         let returned = match Ambient::current() {
-            Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
+            Ambient::Inside(scope) if !is_unwinding(&scope) => {
                 self.call.run_inside(&scope).unwrap_or_else(|fault| scope.run.unwind(fault))
             }
             // A step is no place for a position, but a run can wait for itself from there too.
@@ -251,7 +251,7 @@ impl<W: SyncWorkflow> Prepared<W> {
 
 async fn run_async<W: AsyncWorkflow>(call: Invocation<W>) -> Outcome<W> {
     let returned = match Ambient::current() {
-        Ambient::Inside(scope) if !is_unwinding(&scope.run) => run_async_inside(call, scope).await,
+        Ambient::Inside(scope) if !is_unwinding(&scope) => run_async_inside(call, scope).await,
         ambient => {
             let prepared = call.prepare()?;
             let encoded = prepared.run_async(ambient.run()).await?;

@@ -36,7 +36,7 @@ pub(crate) enum Caller {
 impl Caller {
     pub(crate) fn here() -> Result<Self, Error> {
         Ok(match Ambient::current() {
-            Ambient::Inside(scope) if !is_unwinding(&scope.run) => Self::Body(scope),
+            Ambient::Inside(scope) if !is_unwinding(&scope) => Self::Body(scope),
             Ambient::InStep(step) => Self::Step(step),
             _ => Self::Outside(Engine::ambient()?),
         })

@@ -77,7 +77,7 @@ pub fn workflow<C: Codec>(
             scope.check_ended(&spec.what()).unwrap_or_else(|fault| scope.run.unwind(fault));
             returned
         }
-        Ambient::Inside(scope) if !is_unwinding(&scope.run) => match child(&scope, spec, codec, args, body) {
+        Ambient::Inside(scope) if !is_unwinding(&scope) => match child(&scope, spec, codec, args, body) {
             Ok(conclusion) => conclusion.unfold(true),
             Err(fault) => scope.run.unwind(fault),
         },
@@ -98,7 +98,7 @@ pub(crate) enum Place {
 
 pub(crate) fn place(spec: &StepSpec) -> Place {
     match Ambient::current() {
-        Ambient::Inside(scope) if is_unwinding(&scope.run) => {
+        Ambient::Inside(scope) if is_unwinding(&scope) => {
             Place::Plain(Some(Ambient::InStep(StepContext::unwinding(&scope.run, spec.name))))
         }
         Ambient::Inside(scope) => Place::Scope(scope),
@@ -126,14 +126,15 @@ fn plain<R>(within: Option<Ambient>, body: impl FnOnce() -> R) -> R {
     body()
 }
 
-/// Whether the current thread unwinds, so that an operation is a plain call. After a fault there is nothing
-/// that a call could give back, and the program ends with the reason.
-pub(crate) fn is_unwinding(run: &Run) -> bool {
-    if run.is_abandoned() {
+/// Whether the current thread unwinds, or what this scope belongs to is dropped before its end, so that an
+/// operation is a plain call. After a fault there is nothing that a call could give back, and the program ends
+/// with the reason.
+pub(crate) fn is_unwinding(scope: &Scope) -> bool {
+    if scope.is_abandoned() {
         return true;
     }
-    match run.fault() {
-        Some(fault) if Run::is_unwinding_by_fault() => run.unwind(fault.clone()),
+    match scope.run.fault() {
+        Some(fault) if Run::is_unwinding_by_fault() => scope.run.unwind(fault.clone()),
         _ => std::thread::panicking(),
     }
 }

@@ -3,11 +3,11 @@
 //! structure of the program decides every position and timing none. Branches get scopes of their own.
 //! Knows no store and no types of the user.
 
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Timestamp;
-use crate::error::{Error, Operation, Overlap, Unstructured};
+use crate::error::{CHILD, Error, Operation, Overlap, Unstructured};
 use crate::key::{Position, Site};
 use crate::run::{Ambient, Run};
 
@@ -26,6 +26,8 @@ pub(crate) struct Scope {
     draws: AtomicU64,
     last: AtomicI64,
     under_way: Mutex<Option<UnderWay>>,
+    /// The branch has lost: what is dropped of it is no part of the run any more.
+    abandoned: AtomicBool,
 }
 
 #[derive(Clone, Copy)]
@@ -79,7 +81,8 @@ impl Scope {
     fn new(run: Arc<Run>, path: Box<[u32]>, last: Timestamp) -> Self {
         let last = AtomicI64::new(last.as_millis());
         let (next, draws, under_way) = (AtomicU32::new(0), AtomicU64::new(0), Mutex::default());
-        Self { run, path, label: None, parent: None, is_optional: false, next, draws, last, under_way }
+        let (label, parent, is_optional, abandoned) = (None, None, false, AtomicBool::new(false));
+        Self { run, path, label, parent, is_optional, next, draws, last, under_way, abandoned }
     }
 
     /// Takes the next position for an operation that begins now.
@@ -122,7 +125,7 @@ impl Scope {
     /// the workflow, or of inline children in a row.
     pub(crate) fn is_alone(&self) -> bool {
         let is_alone = |parent: &Arc<Self>| {
-            let is_child = parent.under_way().is_some_and(|around| around.what.kind != CONSTRUCT);
+            let is_child = parent.under_way().is_some_and(|around| around.what.kind == CHILD);
             is_child && parent.is_alone()
         };
         self.parent.as_ref().is_none_or(is_alone)
@@ -134,6 +137,17 @@ impl Scope {
 
     pub(crate) fn is_optional(&self) -> bool {
         self.is_optional
+    }
+
+    /// The branch has lost: what its values call when they are dropped is no part of the run any more.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this branch, one around it or the whole body is dropped before its end.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        let here = self.abandoned.load(Ordering::Relaxed) || self.run.is_abandoned();
+        here || self.parent.as_ref().is_some_and(|parent| parent.is_abandoned())
     }
 
     pub(crate) fn path(&self) -> &[u32] {

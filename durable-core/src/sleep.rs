@@ -200,7 +200,7 @@ fn stored(wake: Timestamp) -> Encoded {
 /// The scope whose operation a sleep is; none outside the body of a workflow.
 fn scope_of(ambient: &Ambient) -> Option<&Arc<Scope>> {
     match ambient {
-        Ambient::Inside(scope) if !is_unwinding(&scope.run) => Some(scope),
+        Ambient::Inside(scope) if !is_unwinding(scope) => Some(scope),
         _ => None,
     }
 }

@@ -154,6 +154,15 @@ pub enum Kind {
     SetEvent,
     /// `durable::get_event`: its output is the value in an array, null if there is none, or why.
     GetEvent,
+    /// A race between branches: its output is the number of the one that decided it.
+    Race,
+}
+
+impl Kind {
+    /// Whether its output is the number of the branch that decided it.
+    pub(crate) fn is_decision(self) -> bool {
+        self == Self::Race
+    }
 }
 
 /// The part of a store that writes. Blocking; one caller at a time.

@@ -15,6 +15,45 @@ pub(crate) type Before = Arc<dyn Fn(&'static str) -> Result<(), StoreError> + Se
 
 pub(crate) struct Asks<S>(pub(crate) S, pub(crate) Before);
 
+/// A store that fails at given writes, before or after it applied them; then the run that wrote is as good as
+/// dead.
+pub(crate) struct Faulty<S> {
+    inner: S,
+    writes: u32,
+    faults: Vec<(u32, bool)>,
+}
+
+impl<S: StepStore> Faulty<S> {
+    /// Fails at these writes, counted from 1; `true` is after the write was done.
+    pub(crate) fn new(inner: S, faults: Vec<(u32, bool)>) -> Self {
+        Self { inner, writes: 0, faults }
+    }
+}
+
+impl<S: StepStore> StepStore for Faulty<S> {
+    fn apply(&mut self, ops: &[Op]) -> Result<Vec<Answer>, StoreError> {
+        self.writes += 1;
+        match self.faults.iter().find(|(write, _)| *write == self.writes) {
+            None => self.inner.apply(ops),
+            Some((_, false)) => {
+                Err(StoreError::Unavailable { action: "write".into(), reason: "a test".into() })
+            }
+            Some((_, true)) => {
+                self.inner.apply(ops)?;
+                Err(StoreError::Unknown { reason: "a test".into() })
+            }
+        }
+    }
+
+    fn reader(&self) -> Result<Box<dyn StepReader>, StoreError> {
+        self.inner.reader()
+    }
+
+    fn owner(&self) -> OwnerId {
+        self.inner.owner()
+    }
+}
+
 impl<S: StepStore> StepStore for Asks<S> {
     fn apply(&mut self, ops: &[Op]) -> Result<Vec<Answer>, StoreError> {
         (self.1)("apply")?;

@@ -7,13 +7,13 @@ use std::task::{Wake, Waker};
 
 /// Which branches were woken, and whom to wake for them.
 #[derive(Default)]
-pub(super) struct Ready {
+pub(crate) struct Ready {
     state: Mutex<(VecDeque<usize>, Option<Waker>)>,
 }
 
 impl Ready {
     /// Those that were woken since the last poll; `waker` is woken for the next ones.
-    pub(super) fn take(&self, waker: &Waker) -> VecDeque<usize> {
+    pub(crate) fn take(&self, waker: &Waker) -> VecDeque<usize> {
         // A waker is the user's code when it is cloned or dropped, so neither is done under the lock.
         let own = Some(waker.clone());
         let (due, replaced) = {
@@ -26,14 +26,14 @@ impl Ready {
 }
 
 /// The waker of one branch.
-pub(super) struct Woken {
+pub(crate) struct Woken {
     index: usize,
     ready: Arc<Ready>,
-    pub(super) is_queued: AtomicBool,
+    pub(crate) is_queued: AtomicBool,
 }
 
 impl Woken {
-    pub(super) fn new(index: usize, ready: &Arc<Ready>) -> Arc<Self> {
+    pub(crate) fn new(index: usize, ready: &Arc<Ready>) -> Arc<Self> {
         Arc::new(Self { index, ready: Arc::clone(ready), is_queued: AtomicBool::new(false) })
     }
 }

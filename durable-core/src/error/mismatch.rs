@@ -64,6 +64,13 @@ pub enum Difference {
         /// The first operation that is recorded after the position.
         later: StepKey,
     },
+    /// Another branch of a race than this run has, or than can decide it.
+    Decision {
+        /// The branch that is recorded to have decided it.
+        branch: u32,
+        /// How many branches this run has.
+        branches: u32,
+    },
 }
 
 impl fmt::Display for Divergence {
@@ -104,13 +111,26 @@ impl fmt::Display for Divergence {
                 )?;
                 write!(f, "; the call was added, or its row was removed")?;
             }
+            Difference::Decision { branch, branches } => {
+                write!(
+                    f,
+                    "workflow {workflow:?} is not what was recorded: {found} at position {position} was decided by branch \
+                     {branch} {} ago, ",
+                    Age(*age)
+                )?;
+                if branch < branches {
+                    write!(f, "by an error, but that branch of this run returns none; the code changed")?;
+                } else {
+                    write!(f, "but this run has no such branch among its {branches}; the code changed")?;
+                }
+            }
         }
         let key = match difference {
             Difference::Missing { later } => later.clone(),
             _ => StepKey::new(&recorded.name, position),
         };
         match difference {
-            Difference::Operation { .. } | Difference::Missing { .. } => {
+            Difference::Operation { .. } | Difference::Missing { .. } | Difference::Decision { .. } => {
                 write!(f, ". Run the build that recorded it, or give up")?;
             }
             Difference::Arguments => write!(f, ". Sort what the steps are called for, or give up")?,
@@ -177,7 +197,7 @@ impl fmt::Display for Unstructured {
             Overlap::Dropped => write!(
                 f,
                 "workflow {workflow:?}: {first} was dropped before it ended (select, timeout), then {second} was called, so \
-                 timing would decide what a replay does; let it end, or race inside one step"
+                 timing would decide what a replay does; let it end, or race with durable::race! or select!"
             ),
             Overlap::Moved => write!(
                 f,
@@ -187,7 +207,7 @@ impl fmt::Display for Unstructured {
             Overlap::Left => write!(
                 f,
                 "workflow {workflow:?}: {first} had not ended when the branch of {second} did that it began in: it was dropped \
-                 (select, timeout) or moved away, so timing would decide what a replay does; let it end, or race inside one step"
+                 (select, timeout) or moved away, so timing would decide what a replay does; let it end, or race with durable::race! or select!"
             ),
         }
     }

@@ -66,6 +66,18 @@ fn a_divergence_names_both_sides_and_what_to_do() {
              Sort what the steps are called for, {give_up}"
         ),
     );
+    let decided = "workflow \"order-7\" is not what was recorded: step `ship` (src/orders.rs:12) at position 1 was decided by \
+                   branch 2 3 h ago, ";
+    check(
+        divergence(Difference::Decision { branch: 2, branches: 2 }),
+        &format!("{decided}but this run has no such branch among its 2; the code changed. {remedies}"),
+    );
+    check(
+        divergence(Difference::Decision { branch: 2, branches: 3 }),
+        &format!(
+            "{decided}by an error, but that branch of this run returns none; the code changed. {remedies}"
+        ),
+    );
 }
 
 #[test]
@@ -83,7 +95,7 @@ fn what_only_timing_would_order_names_both_operations() {
     check(
         unstructured(Overlap::Dropped),
         "workflow \"order-7\": step `a` (src/orders.rs:12) was dropped before it ended (select, timeout), then step `b` \
-         (src/orders.rs:12) was called, so timing would decide what a replay does; let it end, or race inside one step",
+         (src/orders.rs:12) was called, so timing would decide what a replay does; let it end, or race with durable::race! or select!",
     );
     check(
         unstructured(Overlap::Moved),

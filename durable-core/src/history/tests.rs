@@ -26,13 +26,17 @@ fn step(path: &[u32], kind: Kind, status: StepStatus, output: &str) -> StepRecor
     }
 }
 
-/// A history of steps `path: status`, where a path of an inline child ends in `c`.
+/// A history of steps `path: status`, where a path of an inline child ends in `c`, and one of a race in `r` and
+/// the branch that decided it.
 fn history(steps: &[(&str, StepStatus)]) -> History {
     let mut history = History::with_room(1_000);
     for (path, status) in steps {
-        let kind = if path.ends_with('c') { Kind::Child } else { Kind::Step };
-        let position = position(path.trim_end_matches('c'));
-        history.push(&step(position.path(), kind, *status, "null").as_row());
+        let (path, kind, output) = match path.split_once('r') {
+            Some((path, branch)) => (path, Kind::Race, branch),
+            None if path.ends_with('c') => (path.trim_end_matches('c'), Kind::Child, "null"),
+            None => (*path, Kind::Step, "null"),
+        };
+        history.push(&step(position(path).path(), kind, *status, output).as_row());
     }
     history
 }
@@ -70,6 +74,44 @@ fn a_failed_child_is_dropped_with_what_failed_in_it() {
     check_escaped(&[("0c", Bad), ("0.0.0", Ok), ("0.0.1", Bad)], &["0", "0.0.1"]);
     check_escaped(&[("0c", Ok), ("0.0.0", Bad)], &[]);
     check_escaped(&[("0.0.0", Bad)], &["0.0.0"]);
+}
+
+#[test]
+fn a_failure_takes_with_it_the_races_that_it_decided() {
+    check_escaped(&[("0r1", Ok), ("0.0.0", Bad), ("0.1.0", Ok), ("0.1.1", Bad)], &["0", "0.1.1"]);
+    check_escaped(&[("0r1", Ok), ("0.0.0", Bad), ("0.1.0", Ok)], &[]);
+    check_escaped(&[("0r1", Ok), ("0.1.0", Bad), ("1", Ok)], &[]);
+    check_escaped(&[("0r1", Bad), ("0.0.0", Bad)], &["0"]);
+}
+
+#[test]
+fn races_within_races_are_asked_one_and_all() {
+    check_escaped(&[("0r0", Ok), ("0.0.0r1", Ok), ("0.0.0.1.0", Bad)], &["0", "0.0.0", "0.0.0.1.0"]);
+    check_escaped(&[("0r0", Ok), ("0.0.0r0", Ok), ("0.0.0.1.0", Bad)], &[]);
+    check_escaped(&[("0r1", Ok), ("0.0.0r1", Ok), ("0.0.0.1.0", Bad)], &[]);
+    check_escaped(&[("0r0", Ok), ("0.0.0c", Ok), ("0.0.0.0.0", Bad)], &[]);
+    check_escaped(&[("0c", Bad), ("0.0.0r1", Ok), ("0.0.0.1.0", Bad)], &["0", "0.0.0", "0.0.0.1.0"]);
+}
+
+#[test]
+fn what_lies_in_a_branch_that_lost_is_not_left_over() {
+    let history =
+        history(&[("0", Ok), ("1r1", Ok), ("1.0.0", Ok), ("1.1.0", Ok), ("1.1.1", Ok), ("1.2.0.0.0", Ok)]);
+    history.reach(&[0]);
+    history.reach(&[1]);
+    history.pass_over(&[1], 1);
+    assert_eq!(
+        history.unreached().iter().map(StepKey::as_str).collect::<Vec<_>>(),
+        ["work_1.1.0", "work_1.1.1"]
+    );
+}
+
+#[test]
+fn what_is_forgotten_leaves_the_decisions_of_the_others() {
+    let mut history = history(&[("0", Ok), ("1r1", Ok), ("2r0", Ok), ("3", Ok), ("4r7", Ok)]);
+    history.remove(&[position("0"), position("2")]);
+    let decided = history.all().map(Recorded::decision).collect::<Vec<_>>();
+    assert_eq!(decided, [Some("1"), None, Some("7")]);
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl<W: Workflow> fmt::Debug for StartFuture<W> {
 impl<W: SyncWorkflow> Invocation<W> {
     fn start(self, delay: Option<Duration>) -> Result<Handle<W>, Error> {
         match Ambient::current() {
-            Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
+            Ambient::Inside(scope) if !is_unwinding(&scope) => {
                 let started =
                     self.into_start(delay).and_then(|start| block_on(start.inside(&scope, Mode::Called)));
                 Ok(started.unwrap_or_else(|fault| scope.run.unwind(fault)))
@@ -108,7 +108,7 @@ async fn start_async<W: AsyncWorkflow>(
     delay: Option<Duration>,
 ) -> Result<Handle<W>, Error> {
     match Ambient::current() {
-        Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
+        Ambient::Inside(scope) if !is_unwinding(&scope) => {
             let started = async { call.into_start(delay)?.inside(&scope, Mode::Polled).await };
             Ok(scope.run.or_suspended(started).await)
         }

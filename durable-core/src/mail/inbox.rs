@@ -37,7 +37,7 @@ impl Receiver {
     )]
     pub(crate) fn here(name: &str) -> Self {
         match Ambient::current() {
-            Ambient::Inside(scope) if is_unwinding(&scope.run) => Self::Unwinding,
+            Ambient::Inside(scope) if is_unwinding(&scope) => Self::Unwinding,
             Ambient::Inside(scope) => Self::Body(scope),
             Ambient::InStep(step) => {
                 let (workflow, name) = (step.run.id.clone(), name.to_owned());

@@ -191,7 +191,7 @@ impl<C: Codec, F: Future<Output = C::Returned>> WorkflowFuture<C, F> {
         let this = self.project();
         match Ambient::current() {
             Ambient::Entering(run) => *this.stage = Body::Root(Scope::root(run)),
-            Ambient::Inside(scope) if !is_unwinding(&scope.run) => {
+            Ambient::Inside(scope) if !is_unwinding(&scope) => {
                 let args = this.args.take().unwrap_or_default();
                 let WorkflowSpec { name, site, .. } = **this.spec;
                 match Call::begin(&scope, Kind::Child, name, site, args).and_then(Call::look) {

@@ -242,8 +242,8 @@ pub struct Rewind {
     pub id: WorkflowId,
     /// The epoch that the caller has read.
     pub expected: Epoch,
-    /// The first position to drop. The inline children that it lies in are dropped too: their results rest
-    /// on it.
+    /// The first position to drop. The inline children and races that it lies in are dropped too: their results
+    /// rest on it.
     pub from: Position,
     /// When.
     pub at: Timestamp,

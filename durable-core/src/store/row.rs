@@ -352,7 +352,7 @@ const WANTED: [(&str, Wanted); 2] = [("CANCEL", Wanted::Cancel), ("PAUSE", Wante
 const STEP_STATUSES: [(&str, StepStatus); 2] =
     [("COMPLETED", StepStatus::Completed), ("FAILED", StepStatus::Failed)];
 
-const KINDS: [(&str, Kind); 9] = [
+const KINDS: [(&str, Kind); 10] = [
     ("step", Kind::Step),
     ("child", Kind::Child),
     ("workflow", Kind::Workflow),
@@ -362,6 +362,7 @@ const KINDS: [(&str, Kind); 9] = [
     ("receive", Kind::Receive),
     ("set_event", Kind::SetEvent),
     ("get_event", Kind::GetEvent),
+    ("race", Kind::Race),
 ];
 
 fn one_of<T: Copy>(value: ValueRef<'_>, words: &[(&str, T)]) -> Result<T, String> {

@@ -180,7 +180,7 @@ pub(super) fn rewind(run: &mut RunRecord, rewind: &Rewind, epoch: Epoch) {
     (run.wake_at, run.wanted, run.awaits) = (None, None, None);
 }
 
-/// Whether a rewind to `from` drops `position`: it is there, after it, or the inline child around it.
+/// Whether a rewind to `from` drops `position`: it is there, after it, or the inline child or race around it.
 pub(super) fn is_rewound(position: &Position, from: &Position) -> bool {
     position >= from || from.is_below(position)
 }

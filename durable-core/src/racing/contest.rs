@@ -1,0 +1,206 @@
+//! The position of a race, and the record of who decided it. The one rule: a decision is recorded before anybody
+//! hears of it, and once it is recorded, the branch that it names is the only one that there is.
+//! Knows no futures of the user's.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use crate::args::Args;
+use crate::call::{Call, Recording};
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::fork::Here;
+use crate::key::Site;
+use crate::outcome::Encoded;
+use crate::run::{Ambient, Run};
+use crate::scope::Scope;
+use crate::store::{Kind, StepStatus};
+
+/// A fault, and the run that it ends.
+pub(super) type Fault = (Arc<Run>, Error);
+
+/// A race under way.
+pub(super) struct Contest {
+    kind: Kind,
+    name: &'static str,
+    site: Site,
+    stage: Stage,
+    /// Those of the branches, where there is a scope to number them in.
+    scopes: Vec<Arc<Scope>>,
+}
+
+enum Stage {
+    New,
+    /// Outside the body of a workflow nothing is recorded.
+    Plain,
+    /// Nobody has decided it.
+    Open(Box<Call>),
+    /// This branch decided it then, by what is recorded.
+    Decided(Box<Call>, u32, Timestamp),
+    /// It is decided now, and that is being recorded.
+    Recording(Box<Recording>),
+    Stopped(Arc<Run>),
+    Done,
+}
+
+/// A race that has begun: what its branches run in, and which one decided it, if that is recorded.
+pub(super) struct Begun {
+    pub(super) insides: Insides,
+    pub(super) decided: Option<u32>,
+}
+
+/// What the branches of a race run in, in their order.
+pub struct Insides(pub(super) std::vec::IntoIter<Ambient>);
+
+impl Contest {
+    pub(super) fn new(kind: Kind, name: &'static str, site: Site) -> Self {
+        Self { kind, name, site, stage: Stage::New, scopes: Vec::new() }
+    }
+
+    /// Takes the next position for a race of so many branches, and looks for its decision there.
+    pub(super) fn begin(&mut self, count: usize) -> Result<Begun, Fault> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let scope = match Here::of(self.name) {
+            Here::Scope(scope) => scope,
+            Here::Plain(plain) => {
+                self.stage = Stage::Plain;
+                let insides: Vec<_> = (0..count).map(|index| plain.branch(index)).collect();
+                return Ok(Begun { insides: Insides(insides.into_iter()), decided: None });
+            }
+        };
+        let begun = Call::begin(&scope, self.kind, self.name, self.site, Args::default());
+        let begun = begun.and_then(|mut call| Ok((call.decision(count)?, Box::new(call))));
+        let (decision, call) = begun.map_err(|fault| {
+            self.stage = Stage::Stopped(Arc::clone(&scope.run));
+            (Arc::clone(&scope.run), fault)
+        })?;
+        self.scopes = (0..count).map(|index| call.ticket.branch(index)).collect();
+        let insides: Vec<_> = self.scopes.iter().map(|scope| Ambient::Inside(Arc::clone(scope))).collect();
+        self.stage = match decision {
+            Some((winner, at)) => {
+                self.abandon_losers(&call, winner);
+                Stage::Decided(call, winner, at)
+            }
+            None => Stage::Open(call),
+        };
+        let decided = decision.map(|(winner, _)| winner);
+        Ok(Begun { insides: Insides(insides.into_iter()), decided })
+    }
+
+    fn call(&self) -> Option<&Call> {
+        match &self.stage {
+            Stage::Open(call) | Stage::Decided(call, ..) => Some(call),
+            Stage::Recording(recording) => Some(&recording.call),
+            Stage::New | Stage::Plain | Stage::Stopped(_) | Stage::Done => None,
+        }
+    }
+
+    /// The run and the fault, once the run is stopped.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        let run = match &self.stage {
+            Stage::Stopped(run) => run,
+            _ => self.call()?.run(),
+        };
+        run.fault().map(|fault| (Arc::clone(run), fault.clone()))
+    }
+
+    /// That the run goes on, and that the race is polled in the scope that it began in.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        if let Some(fault) = self.fault() {
+            return Err(fault);
+        }
+        let Some(call) = self.call() else { return Ok(()) };
+        call.ticket.check_here().map_err(|fault| (Arc::clone(call.run()), fault))
+    }
+
+    /// Branch `winner` has decided it, and left nothing under way unless it panicked. `status` tells a decision
+    /// that came from a failure.
+    pub(super) fn decide(
+        &mut self,
+        winner: u32,
+        status: StepStatus,
+        has_panicked: bool,
+    ) -> Result<(), Fault> {
+        if !has_panicked {
+            self.check_ended(self.scope(winner))?;
+        }
+        if !matches!(self.stage, Stage::Open(_)) {
+            return Ok(());
+        }
+        let Stage::Open(call) = std::mem::replace(&mut self.stage, Stage::Done) else { return Ok(()) };
+        let run = Arc::clone(call.run());
+        let recording = call.submit(Encoded { status, json: winner.to_string() }, 1);
+        let recording = recording.map_err(|fault| {
+            self.stage = Stage::Stopped(Arc::clone(&run));
+            (run, fault)
+        })?;
+        self.stage = Stage::Recording(Box::new(recording));
+        Ok(())
+    }
+
+    /// Ready once it is recorded that branch `winner` has decided it, which ends the race.
+    pub(super) fn settle(&mut self, cx: &mut Context<'_>, winner: u32) -> Poll<Result<(), Fault>> {
+        if let Stage::Recording(recording) = &mut self.stage
+            && let Err(fault) = ready!(recording.poll(cx))
+        {
+            return Poll::Ready(Err((Arc::clone(recording.call.run()), fault)));
+        }
+        let (call, at) = match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Recording(recording) => (recording.call, recording.at),
+            Stage::Decided(call, _, at) => (*call, at),
+            _ => return Poll::Ready(Ok(())),
+        };
+        self.abandon_losers(&call, winner);
+        if let Some(scope) = self.scope(winner) {
+            call.ticket.scope.pass(scope.last());
+        }
+        call.end(at);
+        Poll::Ready(Ok(()))
+    }
+
+    /// All branches have ended and none has decided it: there is nothing to record.
+    pub(super) fn end(&mut self) -> Result<(), Fault> {
+        if let Stage::Decided(call, winner, at) = &self.stage {
+            let branches = u32::try_from(self.scopes.len()).unwrap_or(u32::MAX);
+            return Err((Arc::clone(call.run()), call.misdecided(*winner, branches, *at)));
+        }
+        self.check_ended(&self.scopes)?;
+        let last = self.scopes.iter().map(|scope| scope.last()).max();
+        if let Stage::Open(call) = std::mem::replace(&mut self.stage, Stage::Done) {
+            let last = last.unwrap_or_else(|| call.ticket.scope.last());
+            call.end(last);
+        }
+        Ok(())
+    }
+
+    fn scope(&self, branch: u32) -> Option<&Arc<Scope>> {
+        self.scopes.get(branch as usize)
+    }
+
+    /// That no operation was left in these branches.
+    fn check_ended<'s>(&self, scopes: impl IntoIterator<Item = &'s Arc<Scope>>) -> Result<(), Fault> {
+        let Some(call) = self.call() else { return Ok(()) };
+        let ended = scopes.into_iter().try_for_each(|scope| scope.check_ended(&call.ticket.what));
+        ended.map_err(|fault| (Arc::clone(call.run()), fault))
+    }
+
+    /// The other branches have lost: what they call when they are dropped is no part of the run, and what is
+    /// recorded of them is not left over.
+    fn abandon_losers(&self, call: &Call, winner: u32) {
+        for (_, scope) in (0..).zip(&self.scopes).filter(|(index, _)| *index != winner) {
+            scope.abandon();
+        }
+        call.run().history.pass_over(call.ticket.position.path(), winner);
+    }
+}
+
+impl Drop for Contest {
+    /// Only timing can have dropped it before its end, even if a panic did.
+    fn drop(&mut self) {
+        match &mut self.stage {
+            Stage::Open(call) | Stage::Decided(call, ..) => call.ticket.drop_in_flight(),
+            Stage::Recording(recording) => recording.call.ticket.drop_in_flight(),
+            Stage::New | Stage::Plain | Stage::Stopped(_) | Stage::Done => {}
+        }
+    }
+}
