@@ -36,14 +36,14 @@
 pub use durable_core::open;
 #[doc(inline)]
 pub use durable_core::{
-    Alarm, AsyncRunBuilder, Branch, Branches, Builder, Clock, Difference, Divergence, Durability, Engine,
-    EngineGuard, Error, Event, FailureKind, HISTORY_BYTES_MAX, Handle, HandleFuture, InputMismatch,
+    Alarm, AsyncRunBuilder, Branch, Branches, Builder, Clock, Difference, Divergence, Durability, Elapsed,
+    Engine, EngineGuard, Error, Event, FailureKind, HISTORY_BYTES_MAX, Handle, HandleFuture, InputMismatch,
     InvalidId, NAME_BYTES_MAX, Operation, Overlap, PAYLOAD_BYTES_MAX, PAYLOAD_WARN_BYTES, Position,
     RECOVERIES_MAX, Race, Random, RunBuilder, RunError, RunFuture, RunStatus, Runs, STEPS_MAX, Site,
-    StartFuture, StepFailed, StepKey, SystemClock, TestClock, Timestamp, Topic, Undecodable, Unstorable,
-    Unstructured, Value, WORKERS_MAX, WORKFLOW_ID_BYTES_MAX, WorkflowId, cancelled, future, get_event,
-    idempotency_key, join, map, now, race, random, recv, resource, scope, send, send_once, set_event,
-    set_global, sleep, sleep_until, store, try_resource, uuid,
+    StartFuture, StepFailed, StepKey, SystemClock, TestClock, Timeout, Timestamp, Topic, Undecodable,
+    Unstorable, Unstructured, Value, WORKERS_MAX, WORKFLOW_ID_BYTES_MAX, WorkflowId, cancelled, future,
+    get_event, idempotency_key, join, map, now, race, random, recv, resource, scope, send, send_once,
+    set_event, set_global, sleep, sleep_until, store, timeout, try_resource, uuid,
 };
 
 #[cfg(feature = "macros")]

@@ -1,16 +1,17 @@
 //! Races: the branch that ends first decides, which is recorded before anybody hears of it; a replay polls that
 //! one alone, and what is recorded of the others is neither used nor left over.
 
+#[path = "support/crashes.rs"]
+mod crashes;
 #[path = "support/store.rs"]
 mod store;
 mod support;
 
 use std::future::pending;
 
-use durable::store::memory::MemoryStore;
+use crashes::{check_crashes, output, rows};
 use durable::store::{Kind, StepStatus};
-use durable::{Engine, Error, RunError, step, workflow};
-use store::Faulty;
+use durable::{Error, RunError, step, workflow};
 use support::{Log, Switches, block_on, engine, keys};
 
 /// Comes back to the executor so many times before it is ready.
@@ -41,17 +42,6 @@ async fn two(name: &str, delay: u32) -> Result<String, String> {
     Ok(first + &fetch(&format!("{name}2"), delay).await?)
 }
 
-/// The rows of a run: key, kind, status and output.
-fn rows(engine: &Engine, id: &str) -> Vec<(String, Kind, StepStatus, String)> {
-    let steps = engine.steps(id).unwrap().into_iter();
-    steps.map(|step| (step.key().to_string(), step.kind, step.status, step.output)).collect()
-}
-
-/// What is recorded at `key`.
-fn output(engine: &Engine, id: &str, key: &str) -> Option<String> {
-    rows(engine, id).into_iter().find(|row| row.0 == key).map(|row| row.3)
-}
-
 #[workflow]
 async fn raced(delays: Vec<u32>) -> Result<String, String> {
     let before = plain("before");
@@ -71,55 +61,6 @@ fn the_branch_that_ends_first_wins_and_that_is_recorded() {
         assert!(rows(&engine, "x").contains(&row), "{:?}", rows(&engine, "x"));
         assert_eq!(keys(&engine, "x").last().unwrap(), "plain_2");
     }
-}
-
-/// An engine whose store fails at its `write`-th write, before or after it is done.
-fn faulty(write: u32, after: bool) -> (Engine, Log) {
-    let (log, switches) = (Log::default(), Switches::default());
-    let store = Faulty::new(MemoryStore::default(), vec![(write, after)]);
-    (support::builder(&log, &switches).store(store).unwrap(), log)
-}
-
-type Ran<T> = Result<T, RunError<String>>;
-
-/// Runs `run` again and again until the store lets it end; tells `crashed` after each time that it did not.
-fn to_the_end<T>(mut run: impl FnMut() -> Ran<T>, mut crashed: impl FnMut()) -> T {
-    loop {
-        match run() {
-            Ok(value) => return value,
-            Err(RunError::Engine(Error::Store { .. })) => crashed(),
-            Err(other) => panic!("{other}"),
-        }
-    }
-}
-
-/// Runs `run` to its end on a store that fails once, at every write in turn, before and after it; whatever is
-/// recorded at `decisions` when it fails has to stand in the end, and a replay has to come to the same.
-fn check_crashes<T: PartialEq + std::fmt::Debug>(decisions: &[&str], run: impl Fn(&Engine) -> Ran<T>) {
-    let mut most = 0;
-    for write in 1..60 {
-        for after in [false, true] {
-            let (engine, log) = faulty(write, after);
-            let read = || decisions.iter().map(|key| output(&engine, "x", key)).collect::<Vec<_>>();
-            let mut seen = Vec::new();
-            let value = to_the_end(|| run(&engine), || seen.push(read()));
-            most = most.max(if seen.is_empty() { 0 } else { write });
-            let decided = read();
-            for (crashed, decided) in seen.iter().flatten().zip(decided.iter().cycle()) {
-                assert!(crashed.is_none() || crashed == decided, "{write}: {seen:?}, then {decided:?}");
-            }
-            let (ran, last) = (log.lines().len(), keys(&engine, "x").pop().unwrap());
-            while keys(&engine, "x").contains(&last) {
-                _ = engine.rewind("x", &last);
-            }
-            assert_eq!(to_the_end(|| run(&engine), || ()), value);
-            assert!(last.starts_with("plain_"), "the last step is one that notes itself");
-            // A write that fails now has the last step run again, and nothing else.
-            let again = log.lines().split_off(ran);
-            assert!(again.iter().all(|line| Some(line) == again.last()), "{again:?}");
-        }
-    }
-    assert!(most >= 5, "it failed at {most} writes");
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! Races between futures: [`race`], `race!` and `select!`, under any executor.
+//! Races between futures: [`race`], `race!`, `select!` and [`timeout`], under any executor.
 //! The first branch that ends decides. That is recorded at the position of the race before anybody hears of it;
 //! then the others are dropped where they stand, and a replay polls the one that is recorded alone.
 //! Knows no executor and no store.
 
 mod contest;
 mod many;
+mod timeout;
 mod tuple;
 
 use std::panic::{Location, resume_unwind};
@@ -17,6 +18,7 @@ use crate::fork::Panic;
 use crate::key::Site;
 use crate::store::{Kind, StepStatus};
 
+pub use self::timeout::{Elapsed, Timeout, timeout};
 pub use self::tuple::{Won, race_tuple, select_tuple};
 
 /// Branches of which one can decide for all.
