@@ -83,6 +83,37 @@ macro_rules! join {
     };
 }
 
+/// Awaits 1 to 12 futures at once, and returns what they return as a tuple, or the first error that one of them
+/// ends in; all have one type of error. Then the others are dropped where they stand.
+///
+/// As [`future::try_join_all`], which has any number of futures of one type, and tells what is recorded.
+///
+/// # Errors
+/// The first error, by the time at which it came.
+///
+/// # Panics
+/// With the panic of the branch that failed first, if it did in a panic.
+///
+/// # Examples
+/// ```
+/// # async fn laptop() -> Result<u32, String> { Ok(1) }
+/// # async fn access() -> Result<String, String> { Err("no desk".into()) }
+/// # durable::__private::doc::block_on(async {
+/// assert_eq!(durable::try_join!(laptop(), laptop()), Ok((1, 1)));
+/// assert_eq!(durable::try_join!(laptop(), access()), Err("no desk".into()));
+/// # });
+/// ```
+#[macro_export]
+macro_rules! try_join {
+    ($($future:expr),+ $(,)?) => {
+        $crate::__private::try_join_tuple(
+            $crate::__private::Site { file: ::core::file!(), line: ::core::line!() },
+            ($($future,)+),
+        )
+        .await
+    };
+}
+
 /// Awaits the first of 1 to 12 futures that ends, and returns what it returns; all have one output. The others
 /// are dropped where they stand.
 ///

@@ -199,10 +199,12 @@ impl Call {
     }
 
     /// The first operation recorded after this position, which the run came to once this one had ended. None
-    /// for a child: its row is missing where a panic passed through it and was caught.
+    /// for a child, whose row is missing where a panic passed through it and was caught, nor for branches that
+    /// all had to succeed, whose row is missing where they did.
     fn later(&self) -> Option<Recorded<'_>> {
         let (history, mut path) = (&self.run().history, self.ticket.position.path());
-        let mut scope = (self.kind != Kind::Child).then_some(&self.ticket.scope);
+        let leaves_a_row = !matches!(self.kind, Kind::Child | Kind::TryJoin);
+        let mut scope = leaves_a_row.then_some(&self.ticket.scope);
         while let Some(branch) = scope {
             if let Some(later) = history.first_after(path) {
                 return Some(later);

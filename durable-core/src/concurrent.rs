@@ -49,7 +49,7 @@ impl<F: Future> Branch<F> {
         Self { inside, state }
     }
 
-    fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         matches!(self.state, State::Running(_))
     }
 

@@ -368,5 +368,6 @@ pub(crate) fn kind_word(kind: Kind) -> &'static str {
         Kind::SetEvent => "set_event",
         Kind::GetEvent => "get_event",
         Kind::Race => "race",
+        Kind::TryJoin => "try_join",
     }
 }

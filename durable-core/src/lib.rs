@@ -87,5 +87,6 @@ pub mod future {
     pub use crate::concurrent::{JoinAll, Map, join_all, map};
     pub use crate::events::{get_event_polled as get_event, set_event_polled as set_event};
     pub use crate::mail::{recv_polled as recv, send_once_polled as send_once, send_polled as send};
+    pub use crate::racing::{TryJoinAll, try_join_all};
     pub use crate::sleep::{sleep_polled as sleep, sleep_until_polled as sleep_until};
 }

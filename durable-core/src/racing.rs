@@ -1,11 +1,13 @@
-//! Races between futures: [`race`], `race!`, `select!` and [`timeout`], under any executor.
-//! The first branch that ends decides. That is recorded at the position of the race before anybody hears of it;
-//! then the others are dropped where they stand, and a replay polls the one that is recorded alone.
+//! Races between futures: [`race`], `race!`, `select!` and [`timeout`]; and [`try_join_all`] and `try_join!`, which
+//! the first error decides. Under any executor.
+//! That a branch has decided is recorded at the position of the race before anybody hears of it; then the others
+//! are dropped where they stand, and a replay polls the one that is recorded alone.
 //! Knows no executor and no store.
 
 mod contest;
 mod many;
 mod timeout;
+mod trying;
 mod tuple;
 
 use std::panic::{Location, resume_unwind};
@@ -19,6 +21,7 @@ use crate::key::Site;
 use crate::store::{Kind, StepStatus};
 
 pub use self::timeout::{Elapsed, Timeout, timeout};
+pub use self::trying::{TryJoinAll, try_join_all, try_join_tuple};
 pub use self::tuple::{Won, race_tuple, select_tuple};
 
 /// Branches of which one can decide for all.

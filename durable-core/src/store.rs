@@ -156,12 +156,14 @@ pub enum Kind {
     GetEvent,
     /// A race between branches: its output is the number of the one that decided it.
     Race,
+    /// Branches that all had to succeed, and did not: its output is the number of the one that failed.
+    TryJoin,
 }
 
 impl Kind {
     /// Whether its output is the number of the branch that decided it.
     pub(crate) fn is_decision(self) -> bool {
-        self == Self::Race
+        matches!(self, Self::Race | Self::TryJoin)
     }
 }
 

@@ -352,7 +352,7 @@ const WANTED: [(&str, Wanted); 2] = [("CANCEL", Wanted::Cancel), ("PAUSE", Wante
 const STEP_STATUSES: [(&str, StepStatus); 2] =
     [("COMPLETED", StepStatus::Completed), ("FAILED", StepStatus::Failed)];
 
-const KINDS: [(&str, Kind); 10] = [
+const KINDS: [(&str, Kind); 11] = [
     ("step", Kind::Step),
     ("child", Kind::Child),
     ("workflow", Kind::Workflow),
@@ -363,6 +363,7 @@ const KINDS: [(&str, Kind); 10] = [
     ("set_event", Kind::SetEvent),
     ("get_event", Kind::GetEvent),
     ("race", Kind::Race),
+    ("try_join", Kind::TryJoin),
 ];
 
 fn one_of<T: Copy>(value: ValueRef<'_>, words: &[(&str, T)]) -> Result<T, String> {
