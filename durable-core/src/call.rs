@@ -12,8 +12,8 @@ use crate::args::Args;
 use crate::clock::Timestamp;
 use crate::error::{Difference, Divergence, Error, Operation, kind_word};
 use crate::history::{Recorded, Text};
-use crate::key::{Site, StepKey};
-use crate::outcome::{Encoded, Json, Undecodable, Unstorable, decode_input};
+use crate::key::{Position, Site, StepKey};
+use crate::outcome::{Encoded, Undecodable, Unstorable};
 use crate::run::{Mode, Run};
 use crate::scope::{Scope, Ticket, What};
 use crate::signal::block_on;
@@ -146,18 +146,30 @@ impl Call {
         })
     }
 
-    /// Which of its `branches` is recorded to have decided this race, and when; `None` if that is open.
-    pub(crate) fn decision(&mut self, branches: u32) -> Result<Option<(u32, Timestamp)>, Error> {
+    /// Which of its `branches` is recorded to have decided this race, and when; `None` if that is open. `of` is
+    /// where the stream stands whose next branch it is about.
+    pub(crate) fn decision(
+        &mut self,
+        branches: u32,
+        of: Option<&Position>,
+    ) -> Result<Option<(u32, Timestamp)>, Error> {
         let Some(step) = self.recorded()? else {
             self.started = self.run().settings.clock.now();
             return Ok(None);
         };
         // It is in memory twice until somebody takes it.
         drop(step.output());
-        let decoded = decode_input(Json::<u32>::NEW, step.decision().unwrap_or_default());
-        match decoded.map_err(|source| self.undecodable(source))? {
-            (branch, _) if branch < branches => Ok(Some((branch, step.timestamp()))),
-            (branch, _) => Err(self.misdecided(branch, branches, step.timestamp())),
+        let Some(decision) = step.decision().filter(|decision| decision.of() == of.map(Position::path))
+        else {
+            return Err(self.diverges(
+                step,
+                recorded_operation(step),
+                Difference::Operation { nearest: None },
+            ));
+        };
+        match decision.branch().map_err(|source| self.undecodable(source))? {
+            branch if branch < branches => Ok(Some((branch, step.timestamp()))),
+            branch => Err(self.misdecided(branch, branches, step.timestamp())),
         }
     }
 
@@ -221,7 +233,7 @@ impl Call {
     /// Whether `inner`, recorded below this position, can have been recorded by this operation.
     fn is_around(&self, inner: Recorded<'_>) -> bool {
         let direct = inner.path().len() == self.ticket.position.path().len() + 2;
-        let has_branches = self.kind == Kind::Child || self.kind.is_decision();
+        let has_branches = matches!(self.kind, Kind::Child | Kind::Race | Kind::TryJoin);
         has_branches && (!direct || inner.scope() == Some(self.ticket.what.name))
     }
 

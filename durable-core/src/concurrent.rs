@@ -53,7 +53,7 @@ impl<F: Future> Branch<F> {
         matches!(self.state, State::Running(_))
     }
 
-    fn has_panicked(&self) -> bool {
+    pub(crate) fn has_panicked(&self) -> bool {
         matches!(self.state, State::Ended(Err(_)))
     }
 

@@ -369,5 +369,6 @@ pub(crate) fn kind_word(kind: Kind) -> &'static str {
         Kind::GetEvent => "get_event",
         Kind::Race => "race",
         Kind::TryJoin => "try_join",
+        Kind::Next => "next",
     }
 }

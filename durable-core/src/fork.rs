@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::call::{construct_around, diverges, recorded_operation};
 use crate::clock::Timestamp;
 use crate::error::{Difference, Error};
-use crate::key::Site;
+use crate::key::{Position, Site};
 use crate::memo::is_unwinding;
 use crate::run::{Ambient, Run, StepContext};
 use crate::scope::{CONSTRUCT, Scope, Ticket, What};
@@ -128,6 +128,61 @@ impl Fork {
         let last = branches.iter().map(|scope| scope.last()).max();
         let last: Timestamp = last.unwrap_or_else(|| ticket.scope.last());
         ticket.end(last);
+    }
+}
+
+/// A construct that goes on beside what follows it: it has its position, and is not under way any more.
+pub(crate) enum Home {
+    Plain(Plain),
+    Numbered(Place),
+}
+
+/// Where such a construct stands.
+pub(crate) struct Place {
+    pub(crate) scope: Arc<Scope>,
+    pub(crate) position: Position,
+    pub(crate) what: What,
+    /// The time of the scope then.
+    started: Timestamp,
+}
+
+impl Home {
+    /// Begins the construct `name`, and ends it for its scope.
+    pub(crate) fn begin(name: &'static str, site: Site) -> Result<Self, (Arc<Run>, Error)> {
+        Ok(match Fork::begin(name, site)?.0 {
+            Inner::Plain(plain) => Self::Plain(plain),
+            Inner::Numbered(Numbered { ticket, .. }) => {
+                let (scope, started) = (Arc::clone(&ticket.scope), ticket.scope.last());
+                let (position, what) = (ticket.position.clone(), ticket.what);
+                ticket.end(started);
+                scope.open();
+                Self::Numbered(Place { scope, position, what, started })
+            }
+        })
+    }
+
+    /// Where it stands, if that is numbered.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Numbered(place) => Some(place),
+        }
+    }
+
+    /// What branch `index` runs in.
+    pub(crate) fn branch(&self, index: u32) -> Ambient {
+        match self {
+            Self::Plain(plain) => plain.branch(index),
+            Self::Numbered(Place { scope, position, what, started }) => {
+                Ambient::Inside(scope.branch(position, *what, index, *started))
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.scope.close();
     }
 }
 

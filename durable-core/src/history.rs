@@ -4,6 +4,7 @@
 //! the outputs alone, which can be large, may have to be read again.
 //! Knows no SQL and no types of the user.
 
+mod decision;
 mod escaped;
 mod shapes;
 mod texts;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use self::decision::Decision;
 use self::shapes::{Shape, Shapes};
 pub(crate) use self::texts::Text;
 use self::texts::{Texts, Window};
@@ -30,8 +32,8 @@ pub(crate) struct History {
     paths: Vec<u32>,
     shapes: Shapes,
     texts: Texts,
-    /// Which branch decided, of each race, as it is stored.
-    decisions: BTreeMap<usize, Box<str>>,
+    /// Which branch it was, of what timing decides.
+    decisions: BTreeMap<usize, Decision>,
     /// The step that was reached last: the next one is mostly the one after it.
     near: AtomicUsize,
 }
@@ -115,9 +117,9 @@ impl<'h> Recorded<'h> {
         self.history.texts.take(self.number)
     }
 
-    /// The branch that decided it, as it is stored, if it is a race.
-    pub(crate) fn decision(self) -> Option<&'h str> {
-        self.history.decisions.get(&self.number).map(|decision| &**decision)
+    /// Which branch it was, if timing decides that.
+    pub(crate) fn decision(self) -> Option<&'h Decision> {
+        self.history.decisions.get(&self.number)
     }
 
     fn is_below(self, path: &[u32]) -> bool {
@@ -167,9 +169,7 @@ impl History {
             status: row.status,
             reached: AtomicBool::new(false),
         };
-        if row.kind.is_decision() {
-            self.decisions.insert(self.len(), row.output.into());
-        }
+        self.decisions.extend(Decision::read(row).map(|decision| (self.len(), decision)));
         self.add(step, row.position.path(), Some(row.output));
     }
 
@@ -288,12 +288,12 @@ impl History {
         keys
     }
 
-    /// What is recorded below the position with this path, but for this branch of it, is none of this execution's:
-    /// the other branches have lost.
-    pub(crate) fn pass_over(&self, path: &[u32], winner: u32) {
+    /// What is recorded below the position with this path, but for these branches, is none of this execution's:
+    /// the others have lost.
+    pub(crate) fn pass_over(&self, path: &[u32], but_for: impl Fn(u32) -> bool) {
         let first = self.count(|other| other <= path);
         let below = (first..self.len()).map(|number| self.at(number)).take_while(|step| step.is_below(path));
-        for step in below.filter(|step| step.path()[path.len()] != winner) {
+        for step in below.filter(|step| !but_for(step.path()[path.len()])) {
             step.step().reached.store(true, Ordering::Relaxed);
         }
     }

@@ -75,7 +75,7 @@ pub use crate::moments::{Random, cancelled, idempotency_key, now, random, resour
 pub use crate::outcome::{Undecodable, Unstorable};
 pub use crate::parallel::{Branch, Branches, join, map, scope};
 pub use crate::probe::Value;
-pub use crate::racing::{Elapsed, Race, Timeout, race, timeout};
+pub use crate::racing::{Elapsed, Next, Race, Timeout, Unordered, race, timeout, unordered};
 pub use crate::sleep::{sleep, sleep_until};
 pub use crate::store::{Durability, RunStatus};
 

@@ -1,5 +1,5 @@
 //! Races between futures: [`race`], `race!`, `select!` and [`timeout`]; and [`try_join_all`] and `try_join!`, which
-//! the first error decides. Under any executor.
+//! the first error decides; and [`unordered`], which gives out what ends next. Under any executor.
 //! That a branch has decided is recorded at the position of the race before anybody hears of it; then the others
 //! are dropped where they stand, and a replay polls the one that is recorded alone.
 //! Knows no executor and no store.
@@ -9,6 +9,7 @@ mod many;
 mod timeout;
 mod trying;
 mod tuple;
+mod unordered;
 
 use std::panic::{Location, resume_unwind};
 use std::pin::Pin;
@@ -23,6 +24,7 @@ use crate::store::{Kind, StepStatus};
 pub use self::timeout::{Elapsed, Timeout, timeout};
 pub use self::trying::{TryJoinAll, try_join_all, try_join_tuple};
 pub use self::tuple::{Won, race_tuple, select_tuple};
+pub use self::unordered::{Next, Unordered, unordered};
 
 /// Branches of which one can decide for all.
 pub trait Contestants {
@@ -95,12 +97,13 @@ impl<C: Contestants> Future for Deciding<C> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
         let Self { contest, waiting, branches, decided } = self.get_mut();
         if let Some(contestants) = waiting.take() {
-            let begun = match contest.begin(contestants.count()) {
-                Ok(begun) => begun,
+            let count = u32::try_from(contestants.count()).unwrap_or(u32::MAX);
+            let decided = match contest.begin(count) {
+                Ok(decided) => decided,
                 Err((run, fault)) => return run.suspend(cx, fault),
             };
-            let running = branches.insert(contestants.start(begun.insides));
-            if let Some(winner) = begun.decided {
+            let running = branches.insert(contestants.start(contest.insides(count)));
+            if let Some(winner) = decided {
                 C::keep(running, winner);
             }
         }

@@ -26,6 +26,8 @@ pub(crate) struct Scope {
     draws: AtomicU64,
     last: AtomicI64,
     under_way: Mutex<Option<UnderWay>>,
+    /// How many streams go on beside what follows them here.
+    beside: AtomicU32,
     /// The branch has lost: what is dropped of it is no part of the run any more.
     abandoned: AtomicBool,
 }
@@ -45,9 +47,10 @@ pub(crate) struct What {
 }
 
 impl What {
-    /// Whether this is the construct that starts no further branch once one has panicked.
-    fn is_map(&self) -> bool {
-        self.kind == CONSTRUCT && self.name == MAP
+    /// Whether this is a construct that need not have started all of its branches when what follows it is
+    /// recorded: one starts no further branch once one has panicked, and one goes on beside what follows.
+    fn is_open(&self) -> bool {
+        self.kind == CONSTRUCT && (self.name == MAP || self.name == UNORDERED)
     }
 
     pub(crate) fn operation(&self) -> Operation {
@@ -60,6 +63,9 @@ pub(crate) const CONSTRUCT: &str = "construct";
 
 /// The name of the construct that runs one function on many items.
 pub(crate) const MAP: &str = "map";
+
+/// The name of the construct whose branches come out one by one.
+pub(crate) const UNORDERED: &str = "unordered";
 
 /// A position that an operation holds while it is under way. Dropped before [`Ticket::end`], it makes the
 /// next operation of its scope an error, for only timing could have dropped it.
@@ -81,8 +87,9 @@ impl Scope {
     fn new(run: Arc<Run>, path: Box<[u32]>, last: Timestamp) -> Self {
         let last = AtomicI64::new(last.as_millis());
         let (next, draws, under_way) = (AtomicU32::new(0), AtomicU64::new(0), Mutex::default());
-        let (label, parent, is_optional, abandoned) = (None, None, false, AtomicBool::new(false));
-        Self { run, path, label, parent, is_optional, next, draws, last, under_way, abandoned }
+        let (label, parent, is_optional) = (None, None, false);
+        let (beside, abandoned) = (AtomicU32::new(0), AtomicBool::new(false));
+        Self { run, path, label, parent, is_optional, next, draws, last, under_way, beside, abandoned }
     }
 
     /// Takes the next position for an operation that begins now.
@@ -103,6 +110,20 @@ impl Scope {
         Ok(Ticket { scope: Arc::clone(self), position, what, ended: false, in_flight: false })
     }
 
+    /// The scope of branch `index` of the operation `what` that began here at `position` and `started` then.
+    pub(crate) fn branch(
+        self: &Arc<Self>,
+        position: &Position,
+        what: What,
+        index: u32,
+        started: Timestamp,
+    ) -> Arc<Self> {
+        let path = position.path().iter().copied().chain([index]).collect();
+        let scope = Self::new(Arc::clone(&self.run), path, started);
+        let (label, parent) = (Some(what.name), Some(Arc::clone(self)));
+        Arc::new(Self { label, parent, is_optional: what.is_open(), ..scope })
+    }
+
     /// That all operations have ended which began here, now that `around` ends whose branch this is.
     pub(crate) fn check_ended(&self, around: &What) -> Result<(), Error> {
         match *self.under_way() {
@@ -111,7 +132,7 @@ impl Scope {
         }
     }
 
-    fn unstructured(&self, first: &What, second: &What, how: Overlap) -> Error {
+    pub(crate) fn unstructured(&self, first: &What, second: &What, how: Overlap) -> Error {
         let (first, second) = (first.operation(), second.operation());
         Error::Unstructured(Box::new(Unstructured { workflow: self.run.id.clone(), first, second, how }))
     }
@@ -128,7 +149,7 @@ impl Scope {
             let is_child = parent.under_way().is_some_and(|around| around.what.kind == CHILD);
             is_child && parent.is_alone()
         };
-        self.parent.as_ref().is_none_or(is_alone)
+        self.beside.load(Ordering::Relaxed) == 0 && self.parent.as_ref().is_none_or(is_alone)
     }
 
     pub(crate) fn parent(&self) -> Option<&Arc<Self>> {
@@ -137,6 +158,16 @@ impl Scope {
 
     pub(crate) fn is_optional(&self) -> bool {
         self.is_optional
+    }
+
+    /// A stream begins here, which goes on beside what follows.
+    pub(crate) fn open(&self) {
+        self.beside.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A stream that began here is dropped.
+    pub(crate) fn close(&self) {
+        self.beside.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The branch has lost: what its values call when they are dropped is no part of the run any more.
@@ -177,10 +208,7 @@ impl Scope {
 impl Ticket {
     /// The scope of branch `index` of this operation, labelled with its name.
     pub(crate) fn branch(&self, index: u32) -> Arc<Scope> {
-        let path = self.position.path().iter().copied().chain([index]).collect();
-        let scope = Scope::new(Arc::clone(&self.scope.run), path, self.scope.last());
-        let (label, parent) = (Some(self.what.name), Some(Arc::clone(&self.scope)));
-        Arc::new(Scope { label, parent, is_optional: self.what.is_map(), ..scope })
+        self.scope.branch(&self.position, self.what, index, self.scope.last())
     }
 
     /// An operation belongs to the scope that it began in, whoever polls it.

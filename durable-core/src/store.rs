@@ -158,12 +158,14 @@ pub enum Kind {
     Race,
     /// Branches that all had to succeed, and did not: its output is the number of the one that failed.
     TryJoin,
+    /// The next branch of a `durable::unordered`: its output is the number of that, its argument the stream's position.
+    Next,
 }
 
 impl Kind {
     /// Whether its output is the number of the branch that decided it.
     pub(crate) fn is_decision(self) -> bool {
-        matches!(self, Self::Race | Self::TryJoin)
+        matches!(self, Self::Race | Self::TryJoin | Self::Next)
     }
 }
 

@@ -26,17 +26,19 @@ fn step(path: &[u32], kind: Kind, status: StepStatus, output: &str) -> StepRecor
     }
 }
 
-/// A history of steps `path: status`, where a path of an inline child ends in `c`, and one of a race in `r` and
-/// the branch that decided it.
+/// A history of steps `path: status`, where a path of an inline child ends in `c`, one of a race in `r` and the
+/// branch that decided it, and one of a stream's next branch in `n`, that branch, `@` and the stream.
 fn history(steps: &[(&str, StepStatus)]) -> History {
     let mut history = History::with_room(1_000);
     for (path, status) in steps {
-        let (path, kind, output) = match path.split_once('r') {
-            Some((path, branch)) => (path, Kind::Race, branch),
+        let (path, next) = path.split_once('@').map_or((*path, None), |(path, of)| (path, Some(of)));
+        let (path, kind, output) = match path.split_once(['r', 'n']) {
+            Some((path, branch)) => (path, if next.is_some() { Kind::Next } else { Kind::Race }, branch),
             None if path.ends_with('c') => (path.trim_end_matches('c'), Kind::Child, "null"),
-            None => (*path, Kind::Step, "null"),
+            None => (path, Kind::Step, "null"),
         };
-        history.push(&step(position(path).path(), kind, *status, output).as_row());
+        let args = next.map(|of| format!("[\"{of}\"]"));
+        history.push(&StepRecord { args, ..step(position(path).path(), kind, *status, output) }.as_row());
     }
     history
 }
@@ -94,12 +96,27 @@ fn races_within_races_are_asked_one_and_all() {
 }
 
 #[test]
+fn a_failure_of_a_stream_counts_from_where_its_branch_came_out() {
+    let steps = [("0.0.0", Bad), ("0.1.0", Bad), ("0.2.0", Bad), ("1n1@0", Ok), ("2", Ok), ("3n0@0", Ok)];
+    check_escaped(&steps, &["0.0.0", "3"]);
+    check_escaped(&[&steps[..], &[("4", Ok)]].concat(), &[]);
+    // Out of a timeout around it, and of one that it lost.
+    check_escaped(&[("0.1.0", Bad), ("1r0", Ok), ("1.0.0n1@0", Ok)], &["0.1.0", "1", "1.0.0"]);
+    check_escaped(&[("0.1.0", Bad), ("1r1", Ok), ("1.0.0n1@0", Ok)], &[]);
+    check_escaped(&[("0.1.0", Bad), ("1r1", Ok), ("1.0.0n1@0", Ok), ("2n1@0", Ok)], &["0.1.0", "2"]);
+    // Of two streams.
+    check_escaped(&[("0.1.0", Bad), ("1.1.0", Bad), ("2n1@1", Ok), ("3n0@0", Ok)], &[]);
+    // Rows that were edited, in a circle.
+    check_escaped(&[("0.0.0n0@1", Bad), ("1.0.0n0@0", Bad)], &[]);
+}
+
+#[test]
 fn what_lies_in_a_branch_that_lost_is_not_left_over() {
     let history =
         history(&[("0", Ok), ("1r1", Ok), ("1.0.0", Ok), ("1.1.0", Ok), ("1.1.1", Ok), ("1.2.0.0.0", Ok)]);
     history.reach(&[0]);
     history.reach(&[1]);
-    history.pass_over(&[1], 1);
+    history.pass_over(&[1], |branch| branch == 1);
     assert_eq!(
         history.unreached().iter().map(StepKey::as_str).collect::<Vec<_>>(),
         ["work_1.1.0", "work_1.1.1"]
@@ -110,8 +127,8 @@ fn what_lies_in_a_branch_that_lost_is_not_left_over() {
 fn what_is_forgotten_leaves_the_decisions_of_the_others() {
     let mut history = history(&[("0", Ok), ("1r1", Ok), ("2r0", Ok), ("3", Ok), ("4r7", Ok)]);
     history.remove(&[position("0"), position("2")]);
-    let decided = history.all().map(Recorded::decision).collect::<Vec<_>>();
-    assert_eq!(decided, [Some("1"), None, Some("7")]);
+    let decided = history.all().map(|step| step.decision()?.branch().ok()).collect::<Vec<_>>();
+    assert_eq!(decided, [Some(1), None, Some(7)]);
 }
 
 #[test]

@@ -5,12 +5,12 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::args::Args;
+use crate::args::{Args, ArgsSink};
 use crate::call::{Call, Recording};
 use crate::clock::Timestamp;
-use crate::error::Error;
-use crate::fork::Here;
-use crate::key::Site;
+use crate::error::{Error, Overlap};
+use crate::fork::{Here, Plain};
+use crate::key::{Position, Site};
 use crate::outcome::Encoded;
 use crate::run::{Ambient, Run};
 use crate::scope::Scope;
@@ -24,6 +24,8 @@ pub(super) struct Contest {
     kind: Kind,
     name: &'static str,
     site: Site,
+    /// The stream whose next branch it is about.
+    of: Option<Position>,
     stage: Stage,
     /// Those of the branches, where there is a scope to number them in.
     scopes: Vec<Arc<Scope>>,
@@ -32,7 +34,7 @@ pub(super) struct Contest {
 enum Stage {
     New,
     /// Outside the body of a workflow nothing is recorded.
-    Plain,
+    Plain(Plain),
     /// Nobody has decided it.
     Open(Box<Call>),
     /// This branch decided it then, by what is recorded.
@@ -43,55 +45,82 @@ enum Stage {
     Done,
 }
 
-/// A race that has begun: what its branches run in, and which one decided it, if that is recorded.
-pub(super) struct Begun {
-    pub(super) insides: Insides,
-    pub(super) decided: Option<u32>,
-}
-
 /// What the branches of a race run in, in their order.
 pub struct Insides(pub(super) std::vec::IntoIter<Ambient>);
 
 impl Contest {
     pub(super) fn new(kind: Kind, name: &'static str, site: Site) -> Self {
-        Self { kind, name, site, stage: Stage::New, scopes: Vec::new() }
+        Self { kind, name, site, of: None, stage: Stage::New, scopes: Vec::new() }
+    }
+
+    /// Which branch of the stream that stands at `of` comes next.
+    pub(super) fn of(of: Option<Position>, site: Site) -> Self {
+        let mut contest = Self::new(Kind::Next, "next", site);
+        contest.of = of;
+        contest
     }
 
     /// Takes the next position for a race of so many branches, and looks for its decision there.
-    pub(super) fn begin(&mut self, count: usize) -> Result<Begun, Fault> {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
+    pub(super) fn begin(&mut self, count: u32) -> Result<Option<u32>, Fault> {
         let scope = match Here::of(self.name) {
             Here::Scope(scope) => scope,
             Here::Plain(plain) => {
-                self.stage = Stage::Plain;
-                let insides: Vec<_> = (0..count).map(|index| plain.branch(index)).collect();
-                return Ok(Begun { insides: Insides(insides.into_iter()), decided: None });
+                self.stage = Stage::Plain(plain);
+                return Ok(None);
             }
         };
-        let begun = Call::begin(&scope, self.kind, self.name, self.site, Args::default());
-        let begun = begun.and_then(|mut call| Ok((call.decision(count)?, Box::new(call))));
+        let args = self.of.as_ref().map(|of| {
+            let mut args = ArgsSink::new();
+            args.record(&of.to_string());
+            // Another stream is told by its position alone.
+            Args { fingerprint: None, ..args.finish() }
+        });
+        let begun = Call::begin(&scope, self.kind, self.name, self.site, args.unwrap_or_default());
+        let begun = begun.and_then(|mut call| Ok((call.decision(count, self.of.as_ref())?, Box::new(call))));
         let (decision, call) = begun.map_err(|fault| {
             self.stage = Stage::Stopped(Arc::clone(&scope.run));
             (Arc::clone(&scope.run), fault)
         })?;
-        self.scopes = (0..count).map(|index| call.ticket.branch(index)).collect();
-        let insides: Vec<_> = self.scopes.iter().map(|scope| Ambient::Inside(Arc::clone(scope))).collect();
         self.stage = match decision {
-            Some((winner, at)) => {
-                self.abandon_losers(&call, winner);
-                Stage::Decided(call, winner, at)
-            }
+            Some((winner, at)) => Stage::Decided(call, winner, at),
             None => Stage::Open(call),
         };
-        let decided = decision.map(|(winner, _)| winner);
-        Ok(Begun { insides: Insides(insides.into_iter()), decided })
+        Ok(decision.map(|(winner, _)| winner))
+    }
+
+    /// What the branches of the race run in that has begun.
+    pub(super) fn insides(&mut self, count: u32) -> Insides {
+        let insides: Vec<_> = match &self.stage {
+            Stage::Plain(plain) => (0..count).map(|index| plain.branch(index)).collect(),
+            Stage::Open(call) | Stage::Decided(call, ..) => {
+                self.scopes = (0..count).map(|index| call.ticket.branch(index)).collect();
+                self.scopes.iter().map(|scope| Ambient::Inside(Arc::clone(scope))).collect()
+            }
+            Stage::New | Stage::Recording(_) | Stage::Stopped(_) | Stage::Done => Vec::new(),
+        };
+        if let Stage::Decided(call, winner, _) = &self.stage {
+            self.abandon_losers(call, *winner);
+        }
+        Insides(insides.into_iter())
+    }
+
+    /// The error for a race that is polled where it does not belong.
+    pub(super) fn moved(&self) -> Option<Fault> {
+        let ticket = &self.call()?.ticket;
+        let scope = &ticket.scope;
+        Some((Arc::clone(&scope.run), scope.unstructured(&ticket.what, &ticket.what, Overlap::Moved)))
+    }
+
+    /// The run that it is numbered in.
+    pub(super) fn run(&self) -> Option<&Arc<Run>> {
+        self.call().map(Call::run)
     }
 
     fn call(&self) -> Option<&Call> {
         match &self.stage {
             Stage::Open(call) | Stage::Decided(call, ..) => Some(call),
             Stage::Recording(recording) => Some(&recording.call),
-            Stage::New | Stage::Plain | Stage::Stopped(_) | Stage::Done => None,
+            Stage::New | Stage::Plain(_) | Stage::Stopped(_) | Stage::Done => None,
         }
     }
 
@@ -187,10 +216,13 @@ impl Contest {
     /// The other branches have lost: what they call when they are dropped is no part of the run, and what is
     /// recorded of them is not left over.
     fn abandon_losers(&self, call: &Call, winner: u32) {
+        if self.scopes.is_empty() {
+            return;
+        }
         for (_, scope) in (0..).zip(&self.scopes).filter(|(index, _)| *index != winner) {
             scope.abandon();
         }
-        call.run().history.pass_over(call.ticket.position.path(), winner);
+        call.run().history.pass_over(call.ticket.position.path(), |branch| branch == winner);
     }
 }
 
@@ -200,7 +232,7 @@ impl Drop for Contest {
         match &mut self.stage {
             Stage::Open(call) | Stage::Decided(call, ..) => call.ticket.drop_in_flight(),
             Stage::Recording(recording) => recording.call.ticket.drop_in_flight(),
-            Stage::New | Stage::Plain | Stage::Stopped(_) | Stage::Done => {}
+            Stage::New | Stage::Plain(_) | Stage::Stopped(_) | Stage::Done => {}
         }
     }
 }

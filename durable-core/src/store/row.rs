@@ -352,7 +352,7 @@ const WANTED: [(&str, Wanted); 2] = [("CANCEL", Wanted::Cancel), ("PAUSE", Wante
 const STEP_STATUSES: [(&str, StepStatus); 2] =
     [("COMPLETED", StepStatus::Completed), ("FAILED", StepStatus::Failed)];
 
-const KINDS: [(&str, Kind); 11] = [
+const KINDS: [(&str, Kind); 12] = [
     ("step", Kind::Step),
     ("child", Kind::Child),
     ("workflow", Kind::Workflow),
@@ -364,6 +364,7 @@ const KINDS: [(&str, Kind); 11] = [
     ("get_event", Kind::GetEvent),
     ("race", Kind::Race),
     ("try_join", Kind::TryJoin),
+    ("next", Kind::Next),
 ];
 
 fn one_of<T: Copy>(value: ValueRef<'_>, words: &[(&str, T)]) -> Result<T, String> {
