@@ -105,12 +105,22 @@ macro_rules! join {
 /// ```
 #[macro_export]
 macro_rules! try_join {
-    ($($future:expr),+ $(,)?) => {
-        $crate::__private::try_join_tuple(
+    (@arms [$($letter:ident)*] [$(($won:ident, $future:expr))+]) => {{
+        let ended = $crate::__private::try_join_tuple(
             $crate::__private::Site { file: ::core::file!(), line: ::core::line!() },
             ($($future,)+),
         )
-        .await
+        .await;
+        match ended {
+            ::core::result::Result::Ok(all) => ::core::result::Result::Ok(all),
+            $(::core::result::Result::Err($crate::__private::Won::$won(error)) => ::core::result::Result::Err(error),)+
+        }
+    }};
+    (@arms [$letter:ident $($letters:ident)*] [$($arms:tt)*] $future:expr $(, $($rest:expr),*)?) => {
+        $crate::try_join!(@arms [$($letters)*] [$($arms)* ($letter, $future)] $($($rest),*)?)
+    };
+    ($($future:expr),+ $(,)?) => {
+        $crate::try_join!(@arms [A B C D E F G H I J K L] [] $($future),+)
     };
 }
 
@@ -133,13 +143,32 @@ macro_rules! try_join {
 /// ```
 #[macro_export]
 macro_rules! race {
+    (@arms [$($letter:ident)*] [$($arms:tt)*]) => {
+        $crate::__race!("race", $($arms)*)
+    };
+    (@arms [$letter:ident $($letters:ident)*] [$($arms:tt)*] $future:expr $(, $($rest:expr),*)?) => {
+        $crate::race!(@arms [$($letters)*] [$($arms)* ($letter, won, $future, won)] $($($rest),*)?)
+    };
     ($($future:expr),+ $(,)?) => {
-        $crate::__private::race_tuple(
+        $crate::race!(@arms [A B C D E F G H I J K L] [] $($future),+)
+    };
+}
+
+/// Awaits the race of the futures of these arms, and goes on with the arm of the winner.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __race {
+    ($name:literal, $(($letter:ident, $pattern:pat, $future:expr, $then:expr))+) => {{
+        let ended = $crate::__private::race_tuple(
+            $name,
             $crate::__private::Site { file: ::core::file!(), line: ::core::line!() },
             ($($future,)+),
         )
-        .await
-    };
+        .await;
+        match ended {
+            $($crate::__private::Won::$letter($pattern) => $then,)+
+        }
+    }};
 }
 
 /// Awaits the first of 1 to 12 futures that ends, and goes on with its arm, `pattern = future => expression`. The
@@ -168,7 +197,7 @@ macro_rules! race {
 #[macro_export]
 macro_rules! select {
     (@arms [$($letter:ident)*] [$($arms:tt)*]) => {
-        $crate::select!(@match $($arms)*)
+        $crate::__race!("select", $($arms)*)
     };
     (@arms [$letter:ident $($letters:ident)*] [$($arms:tt)*] $pattern:pat = $future:expr => $then:block, $($rest:tt)*) => {
         $crate::select!(@arms [$($letters)*] [$($arms)* ($letter, $pattern, $future, $then)] $($rest)*)
@@ -182,16 +211,6 @@ macro_rules! select {
     (@arms [$letter:ident $($letters:ident)*] [$($arms:tt)*] $pattern:pat = $future:expr => $then:expr, $($rest:tt)*) => {
         $crate::select!(@arms [$($letters)*] [$($arms)* ($letter, $pattern, $future, $then)] $($rest)*)
     };
-    (@match $(($letter:ident, $pattern:pat, $future:expr, $then:expr))+) => {{
-        let won = $crate::__private::select_tuple(
-            $crate::__private::Site { file: ::core::file!(), line: ::core::line!() },
-            ($($future,)+),
-        )
-        .await;
-        match won {
-            $($crate::__private::Won::$letter($pattern) => $then,)+
-        }
-    }};
     ($($arms:tt)+) => {
         $crate::select!(@arms [A B C D E F G H I J K L] [] $($arms)+)
     };

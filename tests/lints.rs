@@ -106,6 +106,24 @@ pub async fn asynchronous(mut n: u32) -> Result<u32, Box<dyn std::error::Error +
     Ok(steps::early(n).await?)
 }
 
+/// Races, and what has to succeed.
+///
+/// # Errors
+/// If it is small.
+#[workflow]
+pub async fn racing(n: u32) -> OrderResult<u32> {
+    let raced = durable::race!(steps::early(n), std::future::pending())?;
+    let (a, b) = durable::try_join!(steps::early(n), async { Ok(steps::recorded(n, ())) })?;
+    let selected = durable::select! {
+        early = steps::early(n) => early?,
+        (left, right) = std::future::ready((a, b)) => {
+            left + right
+        }
+        () = std::future::pending::<()>() => return Err("never".to_owned()),
+    };
+    Ok(raced + a + b + selected)
+}
+
 /// An old workflow.
 #[workflow]
 #[deprecated]
@@ -124,5 +142,6 @@ fn expansions_run_as_they_are_linted() -> Result<(), Box<dyn std::error::Error>>
     assert_eq!(private::durable("private", 7).on(&engine).run()?, 7);
     let future = Asynchronous::durable("async", 3).on(&engine).run();
     assert!(matches!(smol::block_on(future), Ok(7)));
+    assert_eq!(smol::block_on(racing::durable("racing", 3).on(&engine).run())?, 12);
     Ok(())
 }

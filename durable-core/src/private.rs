@@ -16,7 +16,7 @@ pub use crate::poll::{step_async, step_async_retried, workflow_async};
 pub use crate::probe::{
     ArgProbe, InputProbe, Probe, ResultLike, clone_for_each_attempt, record_arg, traits as probe,
 };
-pub use crate::racing::{Won, race_tuple, select_tuple, try_join_tuple};
+pub use crate::racing::{Won, race_tuple, try_join_tuple};
 pub use crate::registry::{AsyncWorkflow, Registration, SyncWorkflow, Workflow};
 
 #[cfg(feature = "registry")]

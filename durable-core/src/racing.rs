@@ -23,7 +23,7 @@ use crate::store::{Kind, StepStatus};
 
 pub use self::timeout::{Elapsed, Timeout, timeout};
 pub use self::trying::{TryJoinAll, try_join_all, try_join_tuple};
-pub use self::tuple::{Won, race_tuple, select_tuple};
+pub use self::tuple::{Won, race_tuple};
 pub use self::unordered::{Next, Unordered, unordered};
 
 /// Branches of which one can decide for all.
@@ -74,7 +74,7 @@ pub enum Turn<D, A> {
 }
 
 /// The future of a construct that one branch can decide.
-pub struct Deciding<C: Contestants> {
+struct Deciding<C: Contestants> {
     contest: Contest,
     waiting: Option<C>,
     branches: Option<C::Branches>,
@@ -187,11 +187,8 @@ where
     let futures: Vec<_> = futures.into_iter().collect();
     assert!(!futures.is_empty(), "a race of no futures would never end");
     let site = Site { file: caller.file(), line: caller.line() };
-    Race(Deciding::new(Kind::Race, RACE, site, Runners(futures)))
+    Race(Deciding::new(Kind::Race, "race", site, Runners(futures)))
 }
-
-/// The name of a race of futures with one output.
-const RACE: &str = "race";
 
 /// The future of [`race`].
 #[must_use = "futures do nothing unless they are awaited"]

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use super::contest::Insides;
-use super::{Contestants, Deciding, Turn};
+use super::{Contestants, Deciding, Turn, Won};
 use crate::concurrent::Branch;
 use crate::concurrent::ready::{Ready, Woken};
 use crate::fork::Panic;
@@ -66,7 +66,7 @@ impl<T: Future<Output = Result<R, E>>, R, E> Future for TryJoinAll<T, R, E> {
 }
 
 /// Joins the futures of a tuple, as `durable::try_join!` written at `site` does.
-pub fn try_join_tuple<T>(site: Site, futures: T) -> Deciding<Trying<T>>
+pub fn try_join_tuple<T>(site: Site, futures: T) -> impl Future<Output = <Trying<T> as Contestants>::Output>
 where
     Trying<T>: Contestants,
 {
@@ -180,16 +180,16 @@ impl<T: Future<Output = Result<R, E>>, R, E> Contestants for TryMany<T> {
     }
 }
 
-/// A tuple of 1 to 12 futures that return a `Result` with one type of error.
+/// A tuple of 1 to 12 futures that return a `Result`. Its error comes under the letter of its branch.
 pub struct Trying<T>(T);
 
 macro_rules! tuple {
-    ($count:literal $(, $F:ident $R:ident $f:ident $i:literal)+) => {
-        impl<Error, $($F: Future<Output = Result<$R, Error>>, $R),+> Contestants for Trying<($($F,)+)> {
+    ($count:literal $(, $F:ident $R:ident $E:ident $f:ident $i:literal)+) => {
+        impl<$($F: Future<Output = Result<$R, $E>>, $R, $E),+> Contestants for Trying<($($F,)+)> {
             type Branches = ($(Attempt<$F, $R>,)+);
-            type Decided = Error;
+            type Decided = Won<$($E),+>;
             type All = ($($R,)+);
-            type Output = Result<($($R,)+), Error>;
+            type Output = Result<($($R,)+), Self::Decided>;
 
             fn count(&self) -> usize {
                 $count
@@ -204,14 +204,14 @@ macro_rules! tuple {
                 attempts: &mut Self::Branches,
                 cx: &mut Context<'_>,
                 is_stopped: &dyn Fn() -> bool,
-            ) -> Turn<Error, Self::All> {
+            ) -> Turn<Self::Decided, Self::All> {
                 let ($($f,)+) = attempts;
                 $(
                     if is_stopped() {
                         return Turn::Pending;
                     }
                     if let Some(failed) = $f.poll(cx) {
-                        return Turn::Decided($i, failed);
+                        return Turn::Decided($i, failed.map(Won::$F));
                     }
                 )+
                 if $($f.branch.is_running())||+ {
@@ -226,11 +226,11 @@ macro_rules! tuple {
                 $(if winner != $i { $f.branch.lose(); })+
             }
 
-            fn is_failure(_: &Error) -> bool {
+            fn is_failure(_: &Self::Decided) -> bool {
                 true
             }
 
-            fn decided(error: Error) -> Self::Output {
+            fn decided(error: Self::Decided) -> Self::Output {
                 Err(error)
             }
 
@@ -241,21 +241,32 @@ macro_rules! tuple {
     };
 }
 
-tuple!(1, A RA a 0);
-tuple!(2, A RA a 0, B RB b 1);
-tuple!(3, A RA a 0, B RB b 1, C RC c 2);
-tuple!(4, A RA a 0, B RB b 1, C RC c 2, D RD d 3);
-tuple!(5, A RA a 0, B RB b 1, C RC c 2, D RD d 3, E RE e 4);
-tuple!(6, A RA a 0, B RB b 1, C RC c 2, D RD d 3, E RE e 4, F RF f 5);
-tuple!(7, A RA a 0, B RB b 1, C RC c 2, D RD d 3, E RE e 4, F RF f 5, G RG g 6);
-tuple!(8, A RA a 0, B RB b 1, C RC c 2, D RD d 3, E RE e 4, F RF f 5, G RG g 6, H RH h 7);
-tuple!(9, A RA a 0, B RB b 1, C RC c 2, D RD d 3, E RE e 4, F RF f 5, G RG g 6, H RH h 7, I RI i 8);
-tuple!(10, A RA a 0, B RB b 1, C RC c 2, D RD d 3, E RE e 4, F RF f 5, G RG g 6, H RH h 7, I RI i 8, J RJ j 9);
+tuple!(1, A RA EA a 0);
+tuple!(2, A RA EA a 0, B RB EB b 1);
+tuple!(3, A RA EA a 0, B RB EB b 1, C RC EC c 2);
+tuple!(4, A RA EA a 0, B RB EB b 1, C RC EC c 2, D RD ED d 3);
+tuple!(5, A RA EA a 0, B RB EB b 1, C RC EC c 2, D RD ED d 3, E RE EE e 4);
+tuple!(6, A RA EA a 0, B RB EB b 1, C RC EC c 2, D RD ED d 3, E RE EE e 4, F RF EF f 5);
+tuple!(7, A RA EA a 0, B RB EB b 1, C RC EC c 2, D RD ED d 3, E RE EE e 4, F RF EF f 5, G RG EG g 6);
 tuple!(
-    11, A RA a 0, B RB b 1, C RC c 2, D RD d 3, E RE e 4, F RF f 5,
-    G RG g 6, H RH h 7, I RI i 8, J RJ j 9, K RK k 10
+    8, A RA EA a 0, B RB EB b 1, C RC EC c 2, D RD ED d 3, E RE EE e 4,
+    F RF EF f 5, G RG EG g 6, H RH EH h 7
 );
 tuple!(
-    12, A RA a 0, B RB b 1, C RC c 2, D RD d 3, E RE e 4, F RF f 5,
-    G RG g 6, H RH h 7, I RI i 8, J RJ j 9, K RK k 10, L RL l 11
+    9, A RA EA a 0, B RB EB b 1, C RC EC c 2, D RD ED d 3, E RE EE e 4,
+    F RF EF f 5, G RG EG g 6, H RH EH h 7, I RI EI i 8
+);
+tuple!(
+    10, A RA EA a 0, B RB EB b 1, C RC EC c 2, D RD ED d 3, E RE EE e 4,
+    F RF EF f 5, G RG EG g 6, H RH EH h 7, I RI EI i 8, J RJ EJ j 9
+);
+tuple!(
+    11, A RA EA a 0, B RB EB b 1, C RC EC c 2, D RD ED d 3, E RE EE e 4,
+    F RF EF f 5, G RG EG g 6, H RH EH h 7, I RI EI i 8, J RJ EJ j 9,
+    K RK EK k 10
+);
+tuple!(
+    12, A RA EA a 0, B RB EB b 1, C RC EC c 2, D RD ED d 3, E RE EE e 4,
+    F RF EF f 5, G RG EG g 6, H RH EH h 7, I RI EI i 8, J RJ EJ j 9,
+    K RK EK k 10, L RL EL l 11
 );

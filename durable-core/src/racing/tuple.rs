@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::task::Context;
 
 use super::contest::Insides;
-use super::{Contestants, Deciding, RACE, Turn};
+use super::{Contestants, Deciding, Turn};
 use crate::concurrent::Branch;
 use crate::key::Site;
 use crate::store::Kind;
@@ -54,32 +54,25 @@ pub enum Won<
 /// A tuple of 1 to 12 futures, the first of which to end decides.
 pub struct Differing<T>(T);
 
-/// The same, where all have one output.
-pub struct Alike<T>(T);
-
-/// Lets the futures of a tuple race, as `durable::select!` written at `site` does.
-pub fn select_tuple<T>(site: Site, futures: T) -> Deciding<Differing<T>>
+/// Lets the futures of a tuple race, as the macro `name` written at `site` does.
+pub fn race_tuple<T>(
+    name: &'static str,
+    site: Site,
+    futures: T,
+) -> impl Future<Output = <Differing<T> as Contestants>::Output>
 where
     Differing<T>: Contestants,
 {
-    Deciding::new(Kind::Race, "select", site, Differing(futures))
+    Deciding::new(Kind::Race, name, site, Differing(futures))
 }
 
-/// Lets the futures of a tuple race, as `durable::race!` written at `site` does.
-pub fn race_tuple<T>(site: Site, futures: T) -> Deciding<Alike<T>>
-where
-    Alike<T>: Contestants,
-{
-    Deciding::new(Kind::Race, RACE, site, Alike(futures))
-}
-
-macro_rules! contestants {
-    ($Tuple:ident, $Output:ty, [$($bounds:tt)*], $count:literal, $($F:ident $f:ident $i:literal $made:expr),+) => {
-        impl<$($bounds)*> Contestants for $Tuple<($($F,)+)> {
+macro_rules! tuple {
+    ($count:literal $(, $F:ident $f:ident $i:literal)+) => {
+        impl<$($F: Future),+> Contestants for Differing<($($F,)+)> {
             type Branches = ($(Branch<$F>,)+);
-            type Decided = $Output;
+            type Decided = Won<$($F::Output),+>;
             type All = Infallible;
-            type Output = $Output;
+            type Output = Self::Decided;
 
             fn count(&self) -> usize {
                 $count
@@ -94,7 +87,7 @@ macro_rules! contestants {
                 branches: &mut Self::Branches,
                 cx: &mut Context<'_>,
                 is_stopped: &dyn Fn() -> bool,
-            ) -> Turn<$Output, Infallible> {
+            ) -> Turn<Self::Decided, Infallible> {
                 let ($($f,)+) = branches;
                 $(
                     if is_stopped() {
@@ -102,7 +95,7 @@ macro_rules! contestants {
                     }
                     $f.poll(cx);
                     if let Some(ended) = $f.take() {
-                        return Turn::Decided($i, ended.map($made));
+                        return Turn::Decided($i, ended.map(Won::$F));
                     }
                 )+
                 Turn::Pending
@@ -113,29 +106,18 @@ macro_rules! contestants {
                 $(if winner != $i { $f.lose(); })+
             }
 
-            fn is_failure(_: &$Output) -> bool {
+            fn is_failure(_: &Self::Decided) -> bool {
                 false
             }
 
-            fn decided(decided: $Output) -> $Output {
+            fn decided(decided: Self::Decided) -> Self::Decided {
                 decided
             }
 
-            fn all(all: Infallible) -> $Output {
+            fn all(all: Infallible) -> Self::Decided {
                 match all {}
             }
         }
-    };
-}
-
-macro_rules! tuple {
-    ($count:literal $(, $F:ident $f:ident $i:literal)+) => {
-        contestants!(
-            Differing, Won<$($F::Output),+>, [$($F: Future),+], $count, $($F $f $i Won::$F),+
-        );
-        contestants!(
-            Alike, T, [T, $($F: Future<Output = T>),+], $count, $($F $f $i std::convert::identity),+
-        );
     };
 }
 

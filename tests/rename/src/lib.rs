@@ -20,7 +20,8 @@ async fn halved(n: u32) -> u32 {
 async fn both(n: u32) -> Result<u32, String> {
     #[again::allow(clock)]
     let _start = std::time::Instant::now();
-    let (half, other_half) = again::join!(halved(n), halved(n));
+    let (half, other_half) =
+        again::join!(halved(n), async { again::race!(halved(n), std::future::pending()) });
     doubled(half + other_half)
 }
 
