@@ -161,7 +161,7 @@ pub fn step(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pro
 /// | `clock` | `SystemTime::now`, `Instant::now`, `Utc::now`, … | `durable::now()` |
 /// | `random` | `rand::random`, `rand::rng`, `Uuid::new_v4`, `fastrand`, … | `durable::random()`, `durable::uuid()` |
 /// | `thread` | `thread::spawn`, `tokio::spawn`, `thread::sleep`, `tokio::time::sleep`, … | `durable::join`, `scope`, `map`; `durable::join!`, `future::join_all`; `durable::sleep` |
-/// | `concurrency` | `tokio::join!`, `select!`, `FuturesUnordered`, `timeout`, rayon, … | the same; a race goes into one step |
+/// | `concurrency` | `tokio::join!`, `select!`, `FuturesUnordered`, `timeout`, rayon, … | the same; `durable::select!`, `race!`, `try_join!`, `timeout`, `unordered` |
 /// | `blocking` | in `async fn` alone: `durable::sleep`, `durable::sleep_until` | `durable::future::sleep` and `sleep_until`, awaited |
 /// | `io` (off) | `std::fs`, `File::open`, `TcpStream::connect`, `Command::new`, `reqwest`, … | a step |
 /// | `env` (off) | `env::var`, `env::args`, `process::id`, … | an argument, or a step |

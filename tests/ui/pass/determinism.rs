@@ -37,6 +37,20 @@ async fn durable_branches() -> (u8, Vec<u8>) {
 }
 
 #[workflow]
+async fn durable_races() -> Result<u8, String> {
+    let ready = |n: u8| std::future::ready(Ok::<_, String>(n));
+    let raced = durable::race!(ready(1), ready(2))?;
+    let (a, b) = durable::try_join!(ready(3), ready(4))?;
+    let late = durable::timeout(Duration::ZERO, ready(5)).await.is_err();
+    let mut stream = durable::unordered([ready(6), ready(7)], 2);
+    let selected = durable::select! {
+        next = stream.next() => next.map_or(Ok(0), |(_, n)| n)?,
+        none = std::future::ready(()) => { let () = none; 0 }
+    };
+    Ok(raced + a + b + u8::from(late) + selected)
+}
+
+#[workflow]
 fn off_until_denied() -> bool {
     std::fs::read("orders.json").is_ok() || std::env::var("ORDERS").is_ok()
 }
