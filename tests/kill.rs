@@ -120,7 +120,26 @@ fn asks() -> Vec<String> {
     answers
 }
 
-const WORKFLOWS: [&str; 6] = ["sequential", "looping", "parallel", "concurrent", "nested", "asks"];
+/// Branches of which timing decides, though it decides the same each time.
+#[workflow]
+async fn racing() -> Result<u64, String> {
+    let one = async |name: &'static str| acknowledge(name, effect_async(name).await);
+    let won = durable::race!(std::future::pending(), async { one("r1").await + one("r2").await });
+    let failed = async {
+        let handled = failing("f");
+        one("after f").await;
+        handled
+    };
+    let both = durable::try_join!(failed, std::future::pending::<Result<u64, String>>());
+    let mut sum = won + u64::from(both.is_err());
+    let mut stream = durable::unordered(["u0", "u1", "u2"].map(one), 1);
+    while let Some((index, value)) = stream.next().await {
+        sum = sum * 3 + value + run(&format!("after u{index}"));
+    }
+    Ok(sum)
+}
+
+const WORKFLOWS: [&str; 7] = ["sequential", "looping", "parallel", "concurrent", "racing", "nested", "asks"];
 
 /// Runs the workflow to its end, and says what it returned.
 fn call(workflow: &str) -> String {
@@ -130,6 +149,7 @@ fn call(workflow: &str) -> String {
         "parallel" => parallel::run_durable("run").unwrap().to_string(),
         "asks" => format!("{:?}", asks::run_durable("run").unwrap()),
         "concurrent" => smol::block_on(concurrent::run_durable("run")).unwrap().to_string(),
+        "racing" => smol::block_on(racing::run_durable("run")).unwrap().to_string(),
         _ => nested::run_durable("run").unwrap().to_string(),
     }
 }

@@ -8,6 +8,7 @@ mod store;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use durable::__private::doc::block_on;
 use durable::store::memory::MemoryStore;
 use durable::{Engine, Error, RunError, step, workflow};
 use proptest::prelude::*;
@@ -35,6 +36,12 @@ enum Node {
     Map(u8, Box<Node>),
     /// An inline child.
     Child(Box<Node>),
+    /// A race that the second branch wins; the first one has a step, and does not end.
+    Race(u8, Box<Node>),
+    /// Both, of which the first error decides.
+    TryJoin(Box<Node>, Box<Node>),
+    /// The same for so many items, as they end, with a step after each.
+    Unordered(u8, Box<Node>),
 }
 
 fn programs() -> impl Strategy<Value = Node> {
@@ -51,7 +58,10 @@ fn programs() -> impl Strategy<Value = Node> {
             (boxed.clone(), boxed.clone()).prop_map(|(a, b)| Node::Branch(a, b)),
             (boxed.clone(), boxed.clone()).prop_map(|(a, b)| Node::Join(a, b)),
             (0..4_u8, boxed.clone()).prop_map(|(items, node)| Node::Map(items, node)),
-            boxed.prop_map(Node::Child),
+            boxed.clone().prop_map(Node::Child),
+            (any::<u8>(), boxed.clone()).prop_map(|(tag, node)| Node::Race(tag, node)),
+            (boxed.clone(), boxed.clone()).prop_map(|(a, b)| Node::TryJoin(a, b)),
+            (0..4_u8, boxed).prop_map(|(items, node)| Node::Unordered(items, node)),
         ]
     })
 }
@@ -147,6 +157,35 @@ fn eval(node: &Node) -> Result<u64, String> {
             })?
         }
         Node::Child(node) => child(Node::clone(node))?.wrapping_add(5),
+        Node::Race(..) | Node::TryJoin(..) | Node::Unordered(..) => block_on(eval_async(node))?,
+    })
+}
+
+/// Branches that end within their first poll, in their order: what is drawn is where they crash.
+async fn eval_async(node: &Node) -> Result<u64, String> {
+    let now = async |node: &Node| eval(node);
+    Ok(match node {
+        Node::Race(tag, node) => {
+            let loser = async {
+                acknowledge(plain(*tag));
+                std::future::pending().await
+            };
+            durable::race!(loser, now(node))?.wrapping_add(11)
+        }
+        Node::TryJoin(a, b) => {
+            let (a, b) = durable::try_join!(now(a), now(b))?;
+            a.wrapping_mul(5).wrapping_add(b)
+        }
+        Node::Unordered(items, node) => {
+            let mut stream = durable::unordered((0..*items).map(|_| now(node)), 2);
+            let mut sum = 0_u64;
+            while let Some((index, value)) = stream.next().await {
+                let tag = u8::try_from(index).unwrap_or_default();
+                sum = sum.wrapping_mul(7).wrapping_add(value?).wrapping_add(acknowledge(plain(tag)));
+            }
+            sum
+        }
+        node => eval(node)?,
     })
 }
 
