@@ -40,6 +40,10 @@ ui:
 prove scale="10" *args:
     cargo run --profile prove -p durable-laboratory --bin prove -- {{scale}} {{args}}
 
+# The core's threads in so many random orders of each kind, and its counters in every order.
+schedules count="10000":
+    bash .ci/schedules {{count}}
+
 # What durability costs beside SQLite itself: the table of ratios. `just bench replay` prints one kind of line.
 bench *lines:
     cargo bench --bench ratios -- {{lines}}

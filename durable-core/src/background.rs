@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::held::Held;
 use crate::key::WorkflowId;
 use crate::pool::Pool;
 use crate::store::OwnerId;
+use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait_while_for};
 
 /// So many plain workflows are executed in the background at once, unless
 /// [`Builder::workers_max`](crate::Builder::workers_max) says otherwise.
@@ -182,8 +183,7 @@ impl Attendance {
     /// stopped.
     pub(crate) fn next(&self, tick: Duration) -> Option<bool> {
         let idle = |state: &mut AttendanceState| !state.nudged && state.thread != Attendant::Stopped;
-        let waited = self.changed.wait_timeout_while(self.state(), tick, idle);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut state = wait_while_for(&self.changed, self.state(), tick, idle);
         let nudged = std::mem::take(&mut state.nudged);
         (state.thread != Attendant::Stopped).then_some(nudged)
     }
@@ -194,7 +194,7 @@ impl Attendance {
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, AttendanceState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use self::ready::{Ready, Woken};
@@ -18,6 +17,7 @@ use crate::fork::{Fork, Panic};
 use crate::key::Site;
 use crate::run::{Ambient, Run};
 use crate::scope::MAP;
+use crate::sync::atomic::Ordering;
 
 /// One branch: its future, and the context that each of its polls runs in.
 pub struct Branch<F: Future> {

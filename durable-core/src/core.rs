@@ -4,7 +4,7 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use crate::background::{Background, Execution};
 use crate::clock::Clock;
@@ -16,6 +16,7 @@ use crate::run::{Mode, Run};
 use crate::signal::Signal;
 use crate::store::commit::Commits;
 use crate::store::{Answer, Op, OwnerId, StepReader, StepStore, StoreError};
+use crate::sync::{Mutex, MutexGuard, lock};
 use crate::waits::Waiting;
 
 pub(crate) struct Core {
@@ -100,7 +101,7 @@ impl Core {
 
     /// The reader; held for one read and never across user code.
     pub(crate) fn reader(&self) -> MutexGuard<'_, Box<dyn StepReader>> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.reader)
     }
 
     /// What `read` returns: in a call on this thread, in a poll without blocking it.
@@ -133,7 +134,7 @@ impl Core {
         read: impl FnOnce(&mut dyn StepReader) -> T + Send + 'static,
     ) -> impl FnOnce() -> T + Send + 'static {
         let reader = Arc::clone(&self.reader);
-        move || read(&mut **reader.lock().unwrap_or_else(PoisonError::into_inner))
+        move || read(&mut **lock(&reader))
     }
 
     /// What is recorded of the run `id`; its outputs have room for so many bytes.
@@ -268,8 +269,4 @@ impl Drop for Reservation {
         }
         self.core.tell_watchers(&self.id);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

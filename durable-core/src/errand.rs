@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::Arc;
 
 use crate::signal::{Given, Signal};
+use crate::sync::{Condvar, Mutex, lock, thread, wait_while};
 
 pub(crate) type Errand = Box<dyn FnOnce() + Send>;
 
@@ -80,15 +80,10 @@ impl Shared {
     fn work(&self) {
         loop {
             let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.is_closed;
-            let mut queue =
-                self.changed.wait_while(lock(&self.queue), idle).unwrap_or_else(PoisonError::into_inner);
+            let mut queue = wait_while(&self.changed, lock(&self.queue), idle);
             let Some(errand) = queue.waiting.pop_front() else { return };
             drop(queue);
             errand();
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,11 +3,12 @@
 //! Knows no run.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::pool::{Pool, Shared};
+use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use crate::sync::{Mutex, lock};
 
 pub(crate) struct Executor {
     pool: Pool,
@@ -61,7 +62,7 @@ impl Task {
         self.state.store(POLLED, Ordering::Release);
         let waker = Waker::from(Arc::clone(&self));
         {
-            let mut future = self.future.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut future = lock(&self.future);
             let Some(polled) = future.as_mut() else { return };
             if let Poll::Ready(()) = polled.as_mut().poll(&mut Context::from_waker(&waker)) {
                 *future = None;

@@ -3,7 +3,7 @@
 //! Knows neither threads nor futures; outside a workflow's body it only hands the context on.
 
 use std::any::Any;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::call::{construct_around, diverges, recorded_operation};
 use crate::clock::Timestamp;
@@ -12,6 +12,7 @@ use crate::key::{Position, Site};
 use crate::memo::is_unwinding;
 use crate::run::{Ambient, Run, StepContext};
 use crate::scope::{CONSTRUCT, Scope, Ticket, What};
+use crate::sync::{Mutex, into_inner, lock};
 
 /// A panic on its way through a construct.
 pub(crate) type Panic = Box<dyn Any + Send>;
@@ -93,7 +94,7 @@ impl Fork {
             Inner::Plain(plain) => plain.branch(index),
             Inner::Numbered(Numbered { ticket, branches }) => {
                 let scope = ticket.branch(index);
-                branches.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&scope));
+                lock(branches).push(Arc::clone(&scope));
                 Ambient::Inside(scope)
             }
         }
@@ -116,7 +117,7 @@ impl Fork {
     /// That no operation was left in the branches, which have ended without a panic.
     pub(crate) fn check_ended(&self) -> Result<(), (Arc<Run>, Error)> {
         let Inner::Numbered(Numbered { ticket, branches }) = &self.0 else { return Ok(()) };
-        let branches = branches.lock().unwrap_or_else(PoisonError::into_inner);
+        let branches = lock(branches);
         let ended = branches.iter().try_for_each(|scope| scope.check_ended(&ticket.what));
         ended.map_err(|fault| (Arc::clone(&ticket.scope.run), fault))
     }
@@ -124,7 +125,7 @@ impl Fork {
     /// All branches have ended: the construct ends at the time of the last thing recorded in them.
     pub(crate) fn end(self) {
         let Inner::Numbered(Numbered { ticket, branches }) = self.0 else { return };
-        let branches = branches.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let branches = into_inner(branches);
         let last = branches.iter().map(|scope| scope.last()).max();
         let last: Timestamp = last.unwrap_or_else(|| ticket.scope.last());
         ticket.end(last);

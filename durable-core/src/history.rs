@@ -11,7 +11,6 @@ mod texts;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use self::decision::Decision;
 use self::shapes::{Shape, Shapes};
@@ -20,6 +19,7 @@ use self::texts::{Texts, Window};
 use crate::clock::Timestamp;
 use crate::key::{Position, StepKey, WorkflowId};
 use crate::store::{CorruptRow, Kind, StepReader, StepRow, StepStatus, StoreError};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// So many rows are loaded at once: what else waits for the reader has its turn between.
 const LOAD_ROWS: usize = 4_096;

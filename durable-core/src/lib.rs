@@ -47,10 +47,13 @@ mod registry;
 mod retry;
 mod run;
 mod scheduler;
+#[cfg(all(test, any(shuttle, loom)))]
+mod schedules;
 mod scope;
 mod signal;
 mod sleep;
 pub mod store;
+mod sync;
 mod trace;
 mod waits;
 

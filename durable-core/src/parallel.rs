@@ -4,15 +4,15 @@
 //! Knows no store and no futures.
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
 
 use crate::error::Error;
 use crate::fork::{Fork, Panic};
 use crate::key::Site;
 use crate::run::{Ambient, Run};
 use crate::scope::MAP;
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::{Mutex, into_inner, lock, thread};
 use crate::trace;
 
 /// Runs `a` and `b` at once, `b` on a thread of its own, and returns what both return.
@@ -94,8 +94,7 @@ where
         }
         work();
     });
-    let results =
-        results.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let results = results.into_iter().filter_map(into_inner);
     end(fork, || results.collect())
 }
 
@@ -131,7 +130,7 @@ pub fn scope<'env, R>(f: impl for<'scope> FnOnce(&Branches<'scope, 'env>) -> R) 
     let Some(Shared { fork, panics }) = Arc::into_inner(shared) else {
         return result.unwrap_or_else(|p| resume_unwind(p));
     };
-    let mut panics = panics.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut panics = into_inner(panics);
     panics.sort_by_key(|(index, _)| *index);
     end(fork, || match (result, panics.into_iter().next()) {
         (Ok(result), None) => Ok(result),
@@ -236,8 +235,4 @@ fn run_branch<R>(branch: Ambient, f: impl FnOnce() -> R) -> Result<R, Panic> {
 fn on_thread<R>(branch: Ambient, f: impl FnOnce() -> R) -> impl FnOnce() -> Result<R, Panic> {
     let span = trace::current();
     move || span.in_scope(|| run_branch(branch, f))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,9 +4,10 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
+
+use crate::sync::{Condvar, Mutex, MutexGuard, lock, thread, thread_local, wait_for};
 
 /// So long a thread without work waits for some.
 const IDLE_MAX: Duration = Duration::from_secs(10);
@@ -117,7 +118,7 @@ impl Shared {
     }
 
     fn work(self: Arc<Self>) {
-        POOL.set(Arc::downgrade(&self));
+        POOL.with(|pool| *pool.borrow_mut() = Arc::downgrade(&self));
         while let Some(work) = self.next() {
             // What is handed over catches the panics of the user's code itself.
             _ = catch_unwind(AssertUnwindSafe(work));
@@ -136,15 +137,13 @@ impl Shared {
                 return None;
             }
             state.idle += 1;
-            let (after, waited) =
-                self.changed.wait_timeout(state, IDLE_MAX).unwrap_or_else(PoisonError::into_inner);
-            (state, timed_out) = (after, waited.timed_out());
+            (state, timed_out) = wait_for(&self.changed, state, IDLE_MAX);
             state.idle -= 1;
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
@@ -158,7 +157,7 @@ impl State {
 /// Calls `wait`, which waits for other runs. On a thread of a pool another one may start meanwhile: what is
 /// waited for may have to be done by this pool.
 pub(crate) fn while_blocked<R>(wait: impl FnOnce() -> R) -> R {
-    let _blocked = POOL.with_borrow(Weak::upgrade).map(|shared| {
+    let _blocked = POOL.with(|pool| pool.borrow().upgrade()).map(|shared| {
         let refused = {
             let mut state = shared.state();
             state.blocked += 1;

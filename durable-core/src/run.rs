@@ -6,8 +6,8 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::panic::{panic_any, resume_unwind};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, ready};
 
 use crate::clock::Timestamp;
@@ -18,6 +18,8 @@ use crate::key::WorkflowId;
 use crate::signal::{Given, Signal};
 use crate::store::batch::{Answered, Ticket};
 use crate::store::{Answer, Awaits, Epoch, Op, Record, StepRecord};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::{Mutex, MutexGuard, lock, thread_local};
 
 pub(crate) use self::ambient::{Ambient, StepContext};
 
@@ -169,7 +171,7 @@ impl Run {
     }
 
     fn children(&self) -> MutexGuard<'_, Vec<Weak<Self>>> {
-        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.children)
     }
 
     /// Ready once the run is stopped.
@@ -223,18 +225,18 @@ impl Run {
             );
         }
         self.stop(fault);
-        UNWINDS.set(true);
+        UNWINDS.with(|unwinds| unwinds.set(true));
         resume_unwind(Box::new(Stopped))
     }
 
     /// Whatever unwound this thread is over: an operation begins.
     pub(crate) fn forget_unwinding() {
-        UNWINDS.set(false);
+        UNWINDS.with(|unwinds| unwinds.set(false));
     }
 
     /// Whether this thread unwinds by a fault, and not by a panic of the user's.
     pub(crate) fn is_unwinding_by_fault() -> bool {
-        std::thread::panicking() && UNWINDS.get()
+        std::thread::panicking() && UNWINDS.with(Cell::get)
     }
 
     /// Ends this operation, and with it the run: a polled run is dropped by its entry point after this poll.

@@ -8,13 +8,13 @@
 mod look;
 
 use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::Duration;
 
 use self::look::Look;
 use crate::background::{Attendance, Attendant, Duty};
 use crate::core::{Core, Settings};
 use crate::engine::Engine;
+use crate::sync::thread;
 use crate::trace;
 
 /// So often it is asked whether another process has committed anything: some microseconds of work each time.

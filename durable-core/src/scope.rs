@@ -3,13 +3,14 @@
 //! structure of the program decides every position and timing none. Branches get scopes of their own.
 //! Knows no store and no types of the user.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::error::{CHILD, Error, Operation, Overlap, Unstructured};
 use crate::key::{Position, Site};
 use crate::run::{Ambient, Run};
+use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// The positions of one workflow body, or of one branch.
 pub(crate) struct Scope {
@@ -201,7 +202,7 @@ impl Scope {
     }
 
     fn under_way(&self) -> MutexGuard<'_, Option<UnderWay>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.under_way)
     }
 }
 

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+
+use crate::sync::thread::{self, Thread};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
@@ -39,8 +41,14 @@ impl Signal {
         wakers.into_values().for_each(wake);
     }
 
+    /// How many wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().wakers.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
@@ -121,7 +129,7 @@ mod tests {
             let mut other = pin!(Given::new(Arc::clone(&signal)));
             assert!(other.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         }
-        assert_eq!(signal.lock().wakers.len(), 1, "the one that waits still");
+        assert_eq!(signal.waiting(), 1, "the one that waits still");
         signal.give();
         assert!(given.poll(&mut Context::from_waker(Waker::noop())).is_ready());
     }

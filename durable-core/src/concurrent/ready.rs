@@ -1,9 +1,11 @@
 //! Who is to be polled: each branch has a waker of its own, so that a poll touches only those that were woken.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Wake, Waker};
+
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, lock};
 
 /// Which branches were woken, and whom to wake for them.
 #[derive(Default)]
@@ -17,7 +19,7 @@ impl Ready {
         // A waker is the user's code when it is cloned or dropped, so neither is done under the lock.
         let own = Some(waker.clone());
         let (due, replaced) = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = lock(&self.state);
             (std::mem::take(&mut state.0), std::mem::replace(&mut state.1, own))
         };
         drop(replaced);
@@ -44,7 +46,7 @@ impl Wake for Woken {
             return;
         }
         let waker = {
-            let mut state = self.ready.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = lock(&self.ready.state);
             state.0.push_back(self.index);
             state.1.take()
         };

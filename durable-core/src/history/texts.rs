@@ -4,8 +4,10 @@
 //! Knows no positions and no store.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{Mutex, lock};
 
 /// The most rows of a window.
 const ROWS_MAX: usize = 128;
@@ -43,7 +45,8 @@ impl Window {
     pub(super) fn push(&mut self, output: &str) -> Option<()> {
         self.ends.push(u32::try_from(self.text.len() + output.len()).ok()?);
         self.text.push_str(output);
-        *self.left.get_mut() += 1;
+        // Nobody shares it yet.
+        self.left.store(self.left.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         Some(())
     }
 
@@ -201,10 +204,6 @@ impl Texts {
         let Some(slot) = self.slots.get(window.first / ROWS_MAX) else { return false };
         lock(slot).take_if(|kept| Arc::ptr_eq(kept, window)).is_some()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

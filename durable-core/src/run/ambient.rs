@@ -2,13 +2,14 @@
 //! and restored on every way out, so it is never visible to another workflow on the same thread.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::Run;
 use crate::clock::{Clock, SystemClock};
 use crate::draw;
 use crate::key::StepKey;
 use crate::scope::Scope;
+use crate::sync::{Mutex, lock, thread_local};
 
 /// What the current thread, or the current poll, is doing.
 #[derive(Clone, Default)]
@@ -51,7 +52,7 @@ impl StepContext {
 
     /// The next call in this step, of the step or parallel construct `name`.
     pub(crate) fn call(&self, name: &'static str) -> Arc<Self> {
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = lock(&self.calls);
         let at = calls.iter().position(|(other, _)| *other == name).unwrap_or_else(|| {
             calls.push((name, 0));
             calls.len() - 1

@@ -3,7 +3,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 mod deadlines;
@@ -16,6 +15,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::key::WorkflowId;
 use crate::store::{Candidate, OwnerId, StoreError, Wanted};
+use crate::sync::thread;
 use crate::trace;
 
 /// So many runs are asked for at once.

@@ -2,10 +2,11 @@
 //! waker. The one rule: it is published once, after its commit. Knows no op and no store.
 
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::{Answer, StoreError};
+use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait};
 
 /// What became of one write.
 pub(crate) type Answered = Result<Answer, StoreError>;
@@ -53,12 +54,12 @@ impl Batch {
             if let Some(answered) = state.take(index) {
                 return answered;
             }
-            state = self.published.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = wait(&self.published, state);
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

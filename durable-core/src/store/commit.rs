@@ -9,15 +9,16 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::batch::{Answered, Batch, Ticket};
 use super::{Answer, Op, StepStore, StoreError};
 use crate::clock::Lapse;
 use crate::signal::wake;
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Condvar, Mutex, MutexGuard, lock, thread_local, wait_while};
 
 /// So many give-ups are kept for the next write; beyond it, the end of this process frees the runs.
 const LATE_MAX: usize = 10_000;
@@ -137,7 +138,7 @@ impl Commits {
     }
 
     fn has_writer(&self) -> bool {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = lock(&self.writer);
         if writer.is_none() {
             let shared = Arc::clone(&self.shared);
             let thread = thread::Builder::new().name("durable-writer".into());
@@ -182,7 +183,7 @@ impl Queue {
 impl Shared {
     fn lead_or_follow(&self, op: Op, give_up: bool) -> (Arc<Batch>, usize) {
         let (batch, index) = self.queue().join(op, give_up);
-        if index == 0 || LEADS.get() {
+        if index == 0 || LEADS.with(Cell::get) {
             self.lead(&batch);
         }
         (batch, index)
@@ -190,16 +191,16 @@ impl Shared {
 
     /// Commits the batches that wait, in their order, until `own` is published.
     fn lead(&self, own: &Batch) {
-        let led_before = LEADS.replace(true);
+        let led_before = LEADS.with(|leads| leads.replace(true));
         while !own.is_published() {
             // Outside the lock: a waker is the user's code.
             self.commit_next(own).into_iter().for_each(wake);
         }
-        LEADS.set(led_before);
+        LEADS.with(|leads| leads.set(led_before));
     }
 
     fn commit_next(&self, own: &Batch) -> Vec<Waker> {
-        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writing = lock(&self.writing);
         // Another leader may have been here while this one waited for the lock.
         if own.is_published() {
             return Vec::new();
@@ -236,7 +237,7 @@ impl Shared {
     fn lead_orphans(&self) {
         loop {
             let idle = |queue: &mut Queue| queue.orphans.is_empty() && !queue.is_closed;
-            let mut queue = self.work.wait_while(self.queue(), idle).unwrap_or_else(PoisonError::into_inner);
+            let mut queue = wait_while(&self.work, self.queue(), idle);
             let Some(orphan) = queue.orphans.pop_front() else { return };
             drop(queue);
             self.lead(&orphan);
@@ -244,7 +245,7 @@ impl Shared {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 }
 
@@ -304,5 +305,5 @@ fn no_answer() -> StoreError {
     StoreError::Fatal { reason: "it did not answer each op".into() }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(shuttle, loom))))]
 mod tests;

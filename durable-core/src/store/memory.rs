@@ -5,7 +5,7 @@ mod mail;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{Bound, ControlFlow};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use self::mail::Mail;
 use super::{
@@ -16,6 +16,7 @@ use super::{
 use crate::clock::Timestamp;
 use crate::draw;
 use crate::key::{Position, WorkflowId};
+use crate::sync::{Mutex, lock};
 
 /// The store behind `Engine::in_memory`.
 ///
@@ -364,8 +365,4 @@ impl StepReader for MemoryReader {
 
 fn candidate(run: &RunRecord) -> Candidate {
     Candidate { id: run.id.clone(), name: run.name.clone() }
-}
-
-fn lock(tables: &Mutex<Tables>) -> MutexGuard<'_, Tables> {
-    tables.lock().unwrap_or_else(PoisonError::into_inner)
 }
