@@ -44,6 +44,10 @@ prove scale="10" *args:
 schedules count="10000":
     bash .ci/schedules {{count}}
 
+# A fuzz target, `open` or `rows`, for so many seconds (fuzz/README.md); asks for cargo-fuzz and a C++ compiler.
+fuzz target seconds="900":
+    cargo fuzz run -s none {{target}} -- -max_total_time={{seconds}} -timeout=30 -max_len=49152
+
 # What durability costs beside SQLite itself: the table of ratios. `just bench replay` prints one kind of line.
 bench *lines:
     cargo bench --bench ratios -- {{lines}}

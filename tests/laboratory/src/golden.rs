@@ -87,7 +87,11 @@ pub fn go_on(engine: &Engine, id: &str) -> Result<String, Error> {
 
 /// An engine that goes on with golden runs in this world.
 pub fn golden_engine(world: World, path: &Path) -> Result<Engine, Error> {
-    builder(world).with(Stops(false)).open(path)
+    golden_builder(world).open(path)
+}
+
+pub(crate) fn golden_builder(world: World) -> durable::Builder {
+    builder(world).with(Stops(false))
 }
 
 /// What one of the two runs comes to.

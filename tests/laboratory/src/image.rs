@@ -257,6 +257,26 @@ pub fn materialise(image: &Image, folder: &Path) {
     }
 }
 
+/// The files of a folder.
+pub fn files(folder: &Path) -> Image {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let read =
+        |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
+    entries.map(read).collect()
+}
+
+/// That a folder holds what it held, where a database was refused. The index of a log is made by whoever reads the log
+/// first, and holds nothing.
+pub fn left_alone(before: &Image, folder: &Path) -> Result<(), String> {
+    let mut now = files(folder);
+    if before.keys().any(|name| name.ends_with("-wal")) {
+        now.retain(|name, _| !name.ends_with("-shm"));
+    }
+    let mut changed: Vec<_> = now.keys().chain(before.keys()).collect();
+    changed.retain(|name| now.get(*name) != before.get(*name));
+    if changed.is_empty() { Ok(()) } else { Err(format!("refused, and changed: {changed:?}")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -49,6 +49,8 @@ pub enum Unit {
     Schedules,
     /// Databases that released versions wrote.
     Goldens,
+    /// Inputs that a fuzzer made up.
+    Inputs,
 }
 
 /// What an entry stands for.
@@ -150,7 +152,7 @@ const fn line(name: &'static str, unit: Unit, at_ten: u64, sweeps: usize) -> Lin
 
 /// What a run must have done. Every operation of five workloads is five sweeps; how many operations there are
 /// is theirs to know.
-const LINES: [Line; 19] = [
+const LINES: [Line; 20] = [
     Line { name: "processes killed", count: |entry| entry.kills, unit: None, at_ten: 10_000, sweeps: 20 },
     Line {
         name: "images of power cuts",
@@ -168,6 +170,7 @@ const LINES: [Line; 19] = [
     line("changed programs", Unit::Changes, 0, 1),
     line("damaged files", Unit::Files, 10_000, 1),
     line("edited rows", Unit::Edits, 0, 1),
+    line("inputs that a fuzzer made up", Unit::Inputs, 0, 2),
     line("copies of a database in use", Unit::Copies, 200, 2),
     line("databases of released versions", Unit::Goldens, 0, 1),
     line("runs that processes raced for", Unit::Races, 10_000, 1),

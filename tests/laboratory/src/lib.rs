@@ -6,10 +6,13 @@
 //! Nothing of `durable` knows of it: the file system is the default one of the process.
 
 mod arena;
+mod bytes;
 mod checker;
 mod cuts;
 mod dice;
+mod edits;
 mod faults;
+mod fuzzing;
 mod golden;
 mod image;
 mod ledger;
@@ -31,11 +34,12 @@ pub use checker::{Tally, Violation, check_notes, check_records};
 pub use cuts::{Cut, Draws, cut_all_along};
 pub use dice::Dice;
 pub use faults::{Struck, cram, strike};
+pub use fuzzing::{Finding, fuzz_open, fuzz_rows};
 pub use golden::{
     ENDED, GOLDEN_EVENT, GOLDEN_TOPIC, STOPPED, from_text, go_on, golden_engine, golden_folder,
     golden_images, golden_value, make_golden, to_text,
 };
-pub use image::{Disk, Image, Loss, materialise};
+pub use image::{Disk, Image, Loss, files, left_alone, materialise};
 pub use ledger::{Broken, Entry, LEDGER, Role, Sum, Unit};
 #[cfg(target_os = "linux")]
 pub use media::{LoopDisk, Memory};

@@ -4,7 +4,6 @@
 //! step whose row is gone runs again, to the same value, and is counted.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -12,7 +11,7 @@ use durable::store::{StepRecord, StepStatus};
 use durable::{Engine, Error};
 use durable_laboratory::{
     DATABASE, Dice, Disk, ENDED, Image, Loss, Recorder, STOPPED, Tally, Trial, Unit, Violation, Workload,
-    World, go_on, golden_engine, golden_images, golden_value, materialise, message, scale, seeds,
+    World, go_on, golden_engine, golden_images, golden_value, left_alone, materialise, message, scale, seeds,
 };
 
 /// So many files, times the scale; ten times as many are a release's 10,000.
@@ -147,14 +146,6 @@ fn flip(bytes: &mut [u8], from: usize, within: usize, count: usize, dice: &mut D
     format!("{count} bits flipped, the last at {at}")
 }
 
-/// The files of a folder.
-fn files(folder: &Path) -> Image {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    let read =
-        |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
-    entries.map(read).collect()
-}
-
 #[derive(Default)]
 struct Counts {
     files: u64,
@@ -174,13 +165,7 @@ fn judge(base: &Base, image: &Image, counts: &mut Counts) -> Result<(), String> 
         Ok(engine) => engine,
         Err(Error::Open(refused)) => {
             counts.refused += 1;
-            let mut now = files(folder.path());
-            // The index of a log is made by whoever reads the log first, and holds nothing.
-            if image.keys().any(|name| name.ends_with("-wal")) {
-                now.retain(|name, _| !name.ends_with("-shm"));
-            }
-            let changed: Vec<_> = now.keys().filter(|name| now.get(*name) != image.get(*name)).collect();
-            return if now == *image { Ok(()) } else { Err(format!("changed: {changed:?}; {refused}")) };
+            return left_alone(image, folder.path()).map_err(|what| format!("{what}; {refused}"));
         }
         Err(other) => return Err(format!("not an error of opening: {other}")),
     };
