@@ -312,6 +312,20 @@ fn a_run_in_the_background_comes_to_its_end_and_leaves_no_thread() {
     });
 }
 
+#[test]
+fn a_run_that_its_store_failed_is_taken_up_by_who_looks_after_runs() {
+    explore("a run that is recovered", || {
+        let engine = engine(3);
+        // Whoever looks after runs finds none, and sleeps or is about to.
+        engine.recover().unwrap();
+        let failed = RunBuilder::<Sleeping>::new("a", ()).on(&engine).run();
+        assert!(matches!(failed, Err(RunError::Engine(Error::Store { .. }))), "{failed:?}");
+        engine.recover().unwrap();
+        let handle = engine.handle::<Sleeping>("a").unwrap().unwrap();
+        assert_eq!(handle.wait().unwrap(), 3);
+    });
+}
+
 // Each of the two would wait for the other; whoever comes last is told so, and the other goes on or is told too.
 #[test]
 fn runs_that_would_wait_for_each_other_do_not() {
