@@ -12,7 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use self::log::{renew, sync_folder};
-use self::look::{Found, canonical, has_log, identify, is_being_created, look, look_inside};
+use self::look::{Found, beside, canonical, has_log, identify, is_being_created, look, look_inside};
 use super::{Durability, OpenError};
 use crate::owner::private;
 
@@ -65,8 +65,8 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<(PathBuf, Conn
     }
     let mut connection = connect_bare(&path).map_err(|error| failed(&path, &error))?;
     // Before the first statement: a log that was left behind may say that the file is to be refused, and is not
-    // to be moved into it then.
-    keep_log(&path, &connection, has_log(&path))?;
+    // to be moved into it then. An empty one would be removed.
+    keep_log(&path, &connection, beside(&path, "-wal").exists())?;
     set_up_writer(&connection, durability).map_err(|error| failed(&path, &error))?;
     // For a new file, whatever the linked SQLite was built to do; any other keeps what it has.
     connection.pragma_update(None, "auto_vacuum", 0).map_err(|error| failed(&path, &error))?;

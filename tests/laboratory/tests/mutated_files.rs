@@ -249,3 +249,24 @@ fn leaves_that_were_swapped_are_refused_or_harmless() {
     println!("swapped pages: {pairs} pairs, {refused} refused, {halted} with a run refused, {right} right");
     assert!(halted > 0, "some pairs are out of order");
 }
+
+// Bug, found by the fuzz target `open`: a file that was refused once SQLite had opened it lost the empty log beside it,
+// which the last connection removes. Fix: whatever log there is outlives the connection of a refused file.
+#[test]
+fn a_file_that_is_refused_keeps_an_empty_log() {
+    let (_, mut image) = golden_images(1).into_iter().find(|(name, _)| name == "closed").unwrap();
+    image.insert(format!("{DATABASE}-wal"), Vec::new());
+    let mut refused = 0;
+    for page in 1..image[DATABASE].len() / PAGE_BYTES {
+        let mut image = image.clone();
+        image.get_mut(DATABASE).unwrap()[page * PAGE_BYTES..][..PAGE_BYTES].fill(0xa8);
+        let folder = tempfile::tempdir().unwrap();
+        materialise(&image, folder.path());
+        let _recorder = Recorder::watch(folder.path());
+        if golden_engine(World::default(), &folder.path().join(DATABASE)).is_err() {
+            left_alone(&image, folder.path()).unwrap();
+            refused += 1;
+        }
+    }
+    assert!(refused > 0, "the damage shows while the file is brought up");
+}
