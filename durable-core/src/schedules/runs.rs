@@ -21,7 +21,9 @@ use crate::signal::block_on;
 use crate::store::memory::MemoryStore;
 use crate::store::{Answer, Op, OwnerId, StepReader, StepStore, StoreError};
 use crate::sync::thread;
-use crate::{TestClock, future, idempotency_key, join, map, resource, scope, sleep};
+use crate::{
+    Event, TestClock, Topic, future, idempotency_key, join, map, recv, resource, scope, set_event, sleep,
+};
 
 const SITE: Site = Site { file: file!(), line: 0 };
 
@@ -139,6 +141,16 @@ workflow!(Sleeping called {
     before + work(2)
 });
 
+const TOPIC: Topic<u64> = Topic::new("topic");
+
+const STATE: Event<u64> = Event::new("state");
+
+workflow!(Receiving called {
+    set_event(STATE, 1);
+    let received = [recv(TOPIC, Duration::MAX), recv(TOPIC, Duration::MAX)];
+    received.into_iter().flatten().sum()
+});
+
 workflow!(Ping called run::<Pong>("pong") + work(1));
 workflow!(Pong called run::<Ping>("ping") + work(1));
 
@@ -179,7 +191,7 @@ impl StepStore for Slow {
 fn engine(fails_at: usize) -> Engine {
     let store = Slow { store: MemoryStore::default(), fails_at, applied: 0 };
     let builder = Engine::builder().with(Effects::default()).clock(TestClock::default()).seed(1);
-    builder.register::<Sleeping>().store(store).unwrap()
+    builder.register::<Sleeping>().register::<Receiving>().store(store).unwrap()
 }
 
 /// The keys and the values of what is recorded.
@@ -324,6 +336,41 @@ fn a_run_that_its_store_failed_is_taken_up_by_who_looks_after_runs() {
         let handle = engine.handle::<Sleeping>("a").unwrap().unwrap();
         assert_eq!(handle.wait().unwrap(), 3);
     });
+}
+
+// A run in the background is unloaded while it waits without end, if it comes so far before the message does.
+#[test]
+fn a_message_and_an_event_are_heard_of_whenever_they_come() {
+    for (name, in_background) in
+        [("messages to a call", false), ("messages to a run in the background", true)]
+    {
+        explore(name, move || {
+            let engine = engine(0);
+            let run = {
+                let engine = engine.clone();
+                let call = RunBuilder::<Receiving>::new("a", ()).on(&engine);
+                thread::spawn(move || if in_background { call.start().unwrap().wait() } else { call.run() })
+            };
+            let state = {
+                let engine = engine.clone();
+                thread::spawn(move || {
+                    loop {
+                        match engine.get_event("a", STATE, Duration::MAX) {
+                            Err(Error::UnknownRun { .. }) => thread::yield_now(),
+                            read => break read.unwrap(),
+                        }
+                    }
+                })
+            };
+            for value in [1, 2] {
+                while engine.send("a", TOPIC, value).is_err() {
+                    thread::yield_now();
+                }
+            }
+            assert_eq!(run.join().unwrap().unwrap(), 3);
+            assert_eq!(state.join().unwrap(), Some(1));
+        });
+    }
 }
 
 // Each of the two would wait for the other; whoever comes last is told so, and the other goes on or is told too.
