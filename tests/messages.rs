@@ -420,3 +420,39 @@ fn a_waiting_run_is_cancelled_at_once() {
     assert_eq!(handle.wait().unwrap().as_deref(), Some("kept"), "what comes meanwhile waits");
     assert_eq!(handle.id(), &WorkflowId::new("a").unwrap());
 }
+
+/// Waits for a word and then a number, or for a go.
+#[workflow]
+async fn chooses() -> (Option<String>, Option<String>) {
+    let both = async {
+        let word = durable::future::recv(WORD, Duration::MAX).await;
+        durable::future::recv(NUMBER, Duration::MAX).await;
+        word
+    };
+    let go = async {
+        durable::future::recv(GO, Duration::MAX).await;
+        None
+    };
+    (durable::race!(both, go), durable::future::recv(WORD, Duration::ZERO).await)
+}
+
+const GO: Topic<()> = Topic::new("go");
+
+// What a branch has received that then loses would be lost for the workflow, which never sees it.
+#[test]
+fn what_the_loser_of_a_race_has_received_waits_again() {
+    let (engine, _, _) = engine();
+    let handle = support::block_on(chooses::durable("a").on(&engine).start()).unwrap();
+    engine.send("a", WORD, "kept".to_owned()).unwrap();
+    while engine.messages("a").unwrap()[0].received.is_none() {
+        std::thread::yield_now();
+    }
+    engine.send("a", GO, ()).unwrap();
+    assert_eq!(handle.wait().unwrap(), (None, Some("kept".into())));
+    let received = engine.messages("a").unwrap()[0].received.clone().unwrap();
+    assert_eq!(received.to_string(), "1", "by what came after the race");
+    assert_eq!(
+        support::block_on(chooses::durable("a").on(&engine).run()).unwrap().1.as_deref(),
+        Some("kept")
+    );
+}

@@ -3,11 +3,14 @@
 //! name; every other one is a divergence.
 //! Knows no SQL, no JSON and no body.
 
+mod recording;
+
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
+pub(crate) use self::recording::Recording;
 use crate::args::Args;
 use crate::clock::Timestamp;
 use crate::error::{Difference, Divergence, Error, Operation, kind_word};
@@ -17,7 +20,6 @@ use crate::outcome::{Encoded, Undecodable, Unstorable};
 use crate::run::{Mode, Run};
 use crate::scope::{Scope, Ticket, What};
 use crate::signal::block_on;
-use crate::store::batch::Ticket as StoreTicket;
 use crate::store::{Act, Answer, Effect, Kind, Op, Record, StepRecord};
 use crate::{build, trace};
 
@@ -282,6 +284,16 @@ impl Call {
         Ok(Recording { call: self, outcome, at, ticket })
     }
 
+    /// The same, with what it does.
+    pub(crate) fn submit_with(self, outcome: Encoded, effect: Effect) -> Result<Recording, Error> {
+        let step = self.row(outcome.clone(), 1);
+        let (run, at) = (self.run(), step.timestamp);
+        run.check_record()?;
+        let record = Record { id: run.id.clone(), step };
+        let ticket = run.core.commits.submit(Op::Act(Act { record, effect }));
+        Ok(Recording { call: self, outcome, at, ticket })
+    }
+
     /// Records the outcome of an operation that the engine itself has done, and ends it.
     pub(crate) async fn conclude(mut self, outcome: Encoded, mode: Mode) -> Result<(), Error> {
         match mode {
@@ -362,38 +374,6 @@ impl Call {
     pub(crate) fn undecodable(&self, source: Undecodable) -> Error {
         let (workflow, step, site) = (self.run().id.clone(), self.key().to_string(), self.ticket.what.site);
         Error::Undecodable { workflow, step, site, source: Arc::new(source) }
-    }
-}
-
-/// An operation whose outcome is being recorded.
-pub(crate) struct Recording {
-    pub(crate) call: Call,
-    pub(crate) outcome: Encoded,
-    pub(crate) at: Timestamp,
-    ticket: StoreTicket,
-}
-
-impl Recording {
-    /// Ready once the outcome is as durable as the store makes it.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if let Err(fault) = self.call.ticket.check_here() {
-            return Poll::Ready(Err(fault));
-        }
-        let answered = ready!(Pin::new(&mut self.ticket).poll(cx));
-        Poll::Ready(self.call.run().recorded(answered))
-    }
-
-    /// Waits until the outcome is recorded. After a fault it never ends.
-    pub(crate) async fn done(mut self) -> (Call, Timestamp) {
-        let mut fault = None;
-        poll_fn(|cx| {
-            if fault.is_none() {
-                fault = ready!(self.poll(cx)).err();
-            }
-            fault.clone().map_or(Poll::Ready(()), |fault| self.call.run().suspend(cx, fault))
-        })
-        .await;
-        (self.call, self.at)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::key::{Position, Site};
 use crate::outcome::Encoded;
 use crate::run::{Ambient, Run};
 use crate::scope::Scope;
-use crate::store::{Kind, StepStatus};
+use crate::store::{Effect, Kind, StepStatus};
 
 /// A fault, and the run that it ends.
 pub(super) type Fault = (Arc<Run>, Error);
@@ -158,7 +158,12 @@ impl Contest {
         }
         let Stage::Open(call) = std::mem::replace(&mut self.stage, Stage::Done) else { return Ok(()) };
         let run = Arc::clone(call.run());
-        let recording = call.submit(Encoded { status, json: winner.to_string() }, 1);
+        let outcome = Encoded { status, json: winner.to_string() };
+        let recording = match self.kind {
+            // The other branches go on.
+            Kind::Next => call.submit(outcome, 1),
+            _ => call.submit_with(outcome, Effect::Decide(winner)),
+        };
         let recording = recording.map_err(|fault| {
             self.stage = Stage::Stopped(Arc::clone(&run));
             (run, fault)

@@ -120,6 +120,8 @@ pub enum Effect {
     Receive(i64),
     /// It publishes this; the epoch is that of the outcome.
     Publish(Publish),
+    /// It decides for this of its branches: what the others have received waits again.
+    Decide(u32),
 }
 
 /// A message on its way. See [`Op::Deliver`].

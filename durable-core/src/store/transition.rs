@@ -185,6 +185,11 @@ pub(super) fn is_rewound(position: &Position, from: &Position) -> bool {
     position >= from || from.is_below(position)
 }
 
+/// Whether `position` lies in another branch of the race at `race` than the one that decided it.
+pub(super) fn has_lost(position: &Position, race: &Position, winner: u32) -> bool {
+    position.is_below(race) && position.path().get(race.path().len()) != Some(&winner)
+}
+
 /// The answer to a record at a position that holds `recorded`.
 pub(super) fn record_again(recorded: &StepRecord, step: &StepRecord) -> Answer {
     if recorded == step { Answer::Done } else { Answer::Fenced }

@@ -195,6 +195,23 @@ fn what_a_rewind_drops_has_its_messages_wait_again_and_a_reset_forgets_them() {
 }
 
 #[test]
+fn what_the_losers_of_a_race_have_received_waits_again() {
+    each_store(|bench| {
+        let epoch = bench.started_with(&[]);
+        for (n, path) in [&[0][..], &[1, 0, 0], &[1, 1, 0], &[1, 1, 1, 0, 0]].iter().enumerate() {
+            bench.apply(send("a", "approval", &format!("k{n}"), &n.to_string()));
+            let (_, number) = bench.next("a", "approval").unwrap();
+            bench.apply(act("a", epoch, path, Effect::Receive(number)));
+        }
+        assert_eq!(bench.apply(act("a", epoch, &[1], Effect::Decide(0))), Answer::Done);
+        let messages = bench.reader.messages(&workflow("a")).unwrap();
+        let waits: Vec<_> = messages.iter().map(|message| message.received.is_none()).collect();
+        assert_eq!(waits, [false, false, true, true]);
+        assert_eq!(bench.positions("a").len(), 5, "their steps stay");
+    });
+}
+
+#[test]
 fn an_event_has_its_last_value() {
     each_store(|bench| {
         let epoch = bench.started_with(&[]);

@@ -72,7 +72,8 @@ impl Draws {
 
     fn effect(&mut self, id: &str, epoch: Epoch, reader: &mut dyn StepReader) -> Effect {
         let next = reader.message(&workflow(id), self.topic()).unwrap();
-        match (self.below(3), next) {
+        match (self.below(4), next) {
+            (3, _) => Effect::Decide(self.one_of(&[0, 1])),
             (0, _) => {
                 let key = self.one_of(&["k1", "k5", "k6", "k7", "k8"]);
                 Effect::Deliver(message(self.one_of(&IDS), self.topic(), key, "1"))

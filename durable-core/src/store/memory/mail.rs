@@ -61,6 +61,10 @@ impl Tables {
             Effect::Deliver(send) => self.send(send),
             Effect::Publish(publish) => self.put_event(publish),
             Effect::Receive(number) => self.receive(*number, &act.record),
+            Effect::Decide(winner) => {
+                self.mail.put_back(id, |position| transition::has_lost(position, &step.position, *winner));
+                Answer::Done
+            }
         };
         if done != Answer::Done
             && let Some(steps) = self.steps.get_mut(id)

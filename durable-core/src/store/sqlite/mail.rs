@@ -24,6 +24,10 @@ pub(super) fn act(connection: &Connection, op: &Act) -> Result<Answer, OpError> 
         Effect::Deliver(send) => self::send(connection, send)?,
         Effect::Publish(publish) => put_event(connection, publish)?,
         Effect::Receive(number) => receive(connection, *number, &op.record)?,
+        Effect::Decide(winner) => {
+            put_back(connection, id, |position| transition::has_lost(position, &step.position, *winner))?;
+            Answer::Done
+        }
     };
     if done != Answer::Done {
         connection.prepare_cached(DROP_ONE)?.execute(params![id.as_str(), step.position.to_bytes()])?;
