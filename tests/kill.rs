@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use durable::store::sqlite::SqliteStore;
 use durable::store::{Answer, Op, OwnerId, StepReader, StepStore, StoreError};
-use durable::{Engine, Event, Topic, step, workflow};
+use durable::{Engine, Event, StepFailed, Topic, step, workflow};
 
 /// Where effects and acknowledgements go: outside the database, one line each, appended.
 struct Effects(PathBuf);
@@ -139,6 +139,32 @@ async fn racing() -> Result<u64, String> {
     Ok(sum)
 }
 
+#[step(at_most_once)]
+fn once(name: &str) -> Result<(), StepFailed> {
+    log(&format!("effect {name}"));
+    Ok(())
+}
+
+#[step(at_most_once)]
+async fn once_async(name: &str) -> Result<(), StepFailed> {
+    log(&format!("effect {name}"));
+    Ok(())
+}
+
+#[workflow]
+fn once_inside(name: String) -> bool {
+    acknowledge(&name, once(&name)).is_ok()
+}
+
+/// Which of its steps have ended, and which were interrupted.
+#[workflow]
+async fn at_most_once() -> Vec<bool> {
+    let first = acknowledge("w0", once_async("w0").await).is_ok();
+    let (second, third) = durable::join(|| once_inside("w1".into()), || once_inside("w2".into()));
+    let mapped = durable::map(["w3", "w4"], 2, |name| acknowledge(name, once(name)).is_ok());
+    [first, second, third].into_iter().chain(mapped).collect()
+}
+
 const WORKFLOWS: [&str; 7] = ["sequential", "looping", "parallel", "concurrent", "racing", "nested", "asks"];
 
 /// Runs the workflow to its end, and says what it returned.
@@ -148,6 +174,7 @@ fn call(workflow: &str) -> String {
         "looping" => format!("{:?}", looping::run_durable("run").unwrap()),
         "parallel" => parallel::run_durable("run").unwrap().to_string(),
         "asks" => format!("{:?}", asks::run_durable("run").unwrap()),
+        "at_most_once" => format!("{:?}", smol::block_on(at_most_once::run_durable("run")).unwrap()),
         "concurrent" => smol::block_on(concurrent::run_durable("run")).unwrap().to_string(),
         "racing" => smol::block_on(racing::run_durable("run")).unwrap().to_string(),
         _ => nested::run_durable("run").unwrap().to_string(),
@@ -305,5 +332,54 @@ fn a_process_killed_at_every_write_in_turn_gets_to_its_end() {
         assert_eq!((&after.0, &after.1), (&result, &steps), "{workflow} after {kills} kills");
         assert!(kills >= 2, "{workflow}");
         check_effects(&after.2, &effects);
+    }
+}
+
+/// No effect twice, and none is said to have ended that is missing.
+#[track_caller]
+fn check_at_most_once(folder: &Path, killed: &str) {
+    let (result, steps, effects) = read(folder);
+    for (i, ended) in result.trim_matches(['[', ']']).split(", ").enumerate() {
+        let effect = format!("effect w{i}");
+        let count = effects.iter().filter(|line| **line == effect).count();
+        let interrupted = steps.iter().filter(|step| step.contains("interrupted")).count();
+        assert!(count <= 1, "{effect} is there {count} times, {killed}: {effects:?}");
+        assert!(ended == "false" || count == 1, "{effect} is missing, {killed}: {result}, {effects:?}");
+        assert_eq!(result.matches("false").count(), interrupted, "{killed}: {result}, {steps:?}");
+    }
+    check_effects(&effects, &[]);
+}
+
+#[test]
+fn a_process_killed_at_any_write_has_no_effect_twice_where_a_step_runs_at_most_once() {
+    let unkilled = tempfile::tempdir().unwrap();
+    assert!(spawn(unkilled.path(), "at_most_once", None).success());
+    let writes: u32 = fs::read_to_string(unkilled.path().join("writes")).unwrap().parse().unwrap();
+    assert!(writes >= 14, "a start, two for each of five steps, two children, an end: {writes}");
+    let mut interrupted = 0;
+    for write in 1..=writes {
+        for when in [When::Before, When::After] {
+            let folder = tempfile::tempdir().unwrap();
+            let killed = spawn(folder.path(), "at_most_once", Some((write, when)));
+            assert_eq!(killed.signal(), Some(9), "killed {when:?} write {write}");
+            assert!(spawn(folder.path(), "at_most_once", None).success());
+            check_at_most_once(folder.path(), &format!("killed {when:?} write {write}"));
+            interrupted += u32::from(read(folder.path()).0.contains("false"));
+        }
+    }
+    assert!(interrupted >= 5, "each of five steps was interrupted once: {interrupted}");
+}
+
+#[test]
+fn a_process_killed_at_every_write_in_turn_has_no_effect_twice_where_a_step_runs_at_most_once() {
+    for at in [(3, When::Before), (2, When::After)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut kills = 0;
+        while spawn(folder.path(), "at_most_once", Some(at)).signal() == Some(9) {
+            kills += 1;
+            assert!(kills < 100, "it makes no progress");
+        }
+        assert!(kills >= 4, "{kills}");
+        check_at_most_once(folder.path(), &format!("after {kills} kills at {at:?}"));
     }
 }

@@ -14,10 +14,11 @@ pub(crate) use self::recording::Recording;
 use crate::args::Args;
 use crate::clock::Timestamp;
 use crate::error::{Difference, Divergence, Error, Operation, kind_word};
+use crate::failed::{FailureKind, StepFailed};
 use crate::history::{Recorded, Text};
 use crate::key::{Position, Site, StepKey};
-use crate::outcome::{Encoded, Undecodable, Unstorable};
-use crate::run::{Mode, Run};
+use crate::outcome::{Encoded, Undecodable, Unstorable, encode_failed};
+use crate::run::{Mode, Run, Slot};
 use crate::scope::{Scope, Ticket, What};
 use crate::signal::block_on;
 use crate::store::{Act, Answer, Effect, Kind, Op, Record, StepRecord};
@@ -112,6 +113,7 @@ pub(crate) struct Call {
     pub(crate) started: Timestamp,
     kind: Kind,
     args: Args,
+    slot: Slot,
 }
 
 impl Call {
@@ -124,7 +126,8 @@ impl Call {
         args: Args,
     ) -> Result<Self, Error> {
         let ticket = scope.begin(What { name, kind: kind_word(kind), site })?;
-        Ok(Self { ticket, key: OnceLock::new(), started: scope.last(), kind, args })
+        let (key, started) = (OnceLock::new(), scope.last());
+        Ok(Self { ticket, key, started, kind, args, slot: Slot::New })
     }
 
     pub(crate) fn key(&self) -> &StepKey {
@@ -192,7 +195,7 @@ impl Call {
     fn recorded(&self) -> Result<Option<Recorded<'_>>, Error> {
         let (run, path) = (self.run(), self.ticket.position.path());
         match run.history.reach(path) {
-            Some(step) if step.kind() == self.kind && step.name() == self.ticket.what.name => {
+            Some(step) if step.kind().is_like(self.kind) && step.name() == self.ticket.what.name => {
                 self.check_args(step)?;
                 Ok(Some(step))
             }
@@ -268,11 +271,42 @@ impl Call {
         diverges(&self.ticket, step, recorded, difference)
     }
 
+    /// Records that the operation begins, before it does. If nothing takes the place of that, it is the outcome.
+    pub(crate) fn begin_once(&mut self) -> Result<(), Error> {
+        self.record(self.interrupted()?, 0)?;
+        self.slot = Slot::Begun;
+        Ok(())
+    }
+
+    /// Hands over to be recorded that the operation begins.
+    pub(crate) fn submit_begin(self) -> Result<Recording, Error> {
+        let interrupted = self.interrupted()?;
+        let mut recording = self.submit(interrupted, 0)?;
+        recording.call.slot = Slot::Begun;
+        Ok(recording)
+    }
+
+    /// Whether it is recorded that the operation has begun.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.slot == Slot::Begun
+    }
+
+    fn interrupted(&self) -> Result<Encoded, Error> {
+        let (workflow, key) = (&self.run().id, self.key().as_str());
+        let message = format!(
+            "it runs at most once and had begun, but how it ended was never recorded, so nobody knows whether it took \
+             effect; `Engine::rewind({workflow:?}, {key:?})` has it run again (declared at {})",
+            self.ticket.what.site
+        );
+        let failed = StepFailed::new(FailureKind::Interrupted, key, message, 0);
+        encode_failed(failed).map_err(|source| self.unstorable(source))
+    }
+
     /// Records an outcome at this position, and returns the time of that. The operation is still under way.
     pub(crate) fn record(&mut self, outcome: Encoded, attempts: u32) -> Result<Timestamp, Error> {
         let row = self.row(outcome, attempts);
         let at = row.timestamp;
-        self.run().record(row)?;
+        self.run().record(row, self.slot)?;
         Ok(at)
     }
 
@@ -280,7 +314,7 @@ impl Call {
     pub(crate) fn submit(self, outcome: Encoded, attempts: u32) -> Result<Recording, Error> {
         let row = self.row(outcome.clone(), attempts);
         let at = row.timestamp;
-        let ticket = self.run().submit(row)?;
+        let ticket = self.run().submit(row, self.slot)?;
         Ok(Recording { call: self, outcome, at, ticket })
     }
 
@@ -288,7 +322,7 @@ impl Call {
     pub(crate) fn submit_with(self, outcome: Encoded, effect: Effect) -> Result<Recording, Error> {
         let step = self.row(outcome.clone(), 1);
         let (run, at) = (self.run(), step.timestamp);
-        run.check_record()?;
+        run.check_record(Slot::New)?;
         let record = Record { id: run.id.clone(), step };
         let ticket = run.core.commits.submit(Op::Act(Act { record, effect }));
         Ok(Recording { call: self, outcome, at, ticket })
@@ -319,7 +353,7 @@ impl Call {
     ) -> Result<(Self, Timestamp, Answer), Error> {
         let step = self.row(outcome, 1);
         let (run, at) = (self.run(), step.timestamp);
-        run.check_record()?;
+        run.check_record(self.slot)?;
         let op = Op::Act(Act { record: Record { id: run.id.clone(), step }, effect });
         match self.here(run.core.commit(mode, op)).await? {
             Ok(answer @ (Answer::Lost | Answer::Undelivered(_))) => Ok((self, at, answer)),

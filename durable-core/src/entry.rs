@@ -251,7 +251,9 @@ impl Request<'_> {
         let mut history = match self.engine.core.history(self.mode, self.id, bytes_max).await {
             Ok(history) => history,
             Err(source @ StoreError::Corrupt(_)) => {
-                return self.halt(&run, Error::store(self.id, source)).await;
+                let fault = Error::store(self.id, source);
+                self.close(&run, End::Halted { fault: fault.to_string(), escaped: run.escaped }).await?;
+                return Err(fault);
             }
             Err(source) => return Err(Error::store(self.id, source)),
         };
@@ -259,9 +261,14 @@ impl Request<'_> {
         if run.status == RunStatus::Failed && drop.is_empty() {
             trace::warn(
                 Some(self.id),
-                "the run failed after its last step, so running it again would end the same; `Engine::rewind` runs it again from a step",
+                "the run failed, and nothing in it that failed runs again by itself, so it would end the same; `Engine::rewind` runs it again from a step",
             );
-            return Ok(Taken::Ended(StepStatus::Failed, run.error.unwrap_or_default()));
+            let error = run.error.clone().unwrap_or_default();
+            // Otherwise it would stay due, and those who wait for it would wait for ever.
+            if run.wake_at.is_some() && !self.close(&run, End::Failed(error.clone())).await? {
+                return Ok(Taken::Lost);
+            }
+            return Ok(Taken::Ended(StepStatus::Failed, error));
         }
         history.remove(&drop);
         // Deaths and panics are counted, a run that was given up in order is not.
@@ -289,19 +296,18 @@ impl Request<'_> {
         }
     }
 
-    /// Records that a run cannot go on, since its history cannot be read.
-    async fn halt(&self, run: &RunRecord, fault: Error) -> Result<Taken, Error> {
-        if let Answer::Claimed(epoch) = self.claim(run, Vec::new(), 0).await? {
-            let mut taking = Taking::new(self);
-            let end = End::Halted { fault: fault.to_string(), escaped: run.escaped };
-            let finish = Op::Finish(Finish { id: self.id.clone(), epoch, end, at: self.now() });
-            match self.engine.core.commit(self.mode, finish).await {
-                Ok(_) => taking.is_over = true,
-                // The run stays interrupted, which loses nothing, but nobody's.
-                Err(_) => taking.give_up().await,
-            }
+    /// Ends a run that is not executed: it has ended before, or its history cannot be read. Whether it was there
+    /// to be ended.
+    async fn close(&self, run: &RunRecord, end: End) -> Result<bool, Error> {
+        let Answer::Claimed(epoch) = self.claim(run, Vec::new(), 0).await? else { return Ok(false) };
+        let mut taking = Taking::new(self);
+        let finish = Op::Finish(Finish { id: self.id.clone(), epoch, end, at: self.now() });
+        match self.engine.core.commit(self.mode, finish).await {
+            Ok(_) => taking.is_over = true,
+            // The run stays interrupted, which loses nothing, but nobody's.
+            Err(_) => taking.give_up().await,
         }
-        Err(fault)
+        Ok(true)
     }
 
     async fn claim(&self, run: &RunRecord, drop: Vec<Position>, recoveries: u32) -> Result<Answer, Error> {

@@ -358,7 +358,7 @@ pub(crate) const CHILD: &str = "child";
 /// The word for a kind of operation in errors.
 pub(crate) fn kind_word(kind: Kind) -> &'static str {
     match kind {
-        Kind::Step => "step",
+        Kind::Step | Kind::Once => "step",
         Kind::Child => CHILD,
         Kind::Workflow => "workflow",
         Kind::Sleep => "sleep",

@@ -42,6 +42,9 @@ pub enum FailureKind {
     Timeout,
     /// It is strict, and was called where no run is known.
     Unowned,
+    /// It runs at most once and had begun, but how it ended was never recorded: the process died, or the run was
+    /// stopped. Whether it took effect is not known.
+    Interrupted,
 }
 
 impl StepFailed {
@@ -60,6 +63,20 @@ impl StepFailed {
         self.kind
     }
 
+    /// Whether it is a step with `at_most_once` that began and whose end was never recorded, so that nobody knows
+    /// whether it took effect. It does not run again by itself: ask the other side what became of it, or have it
+    /// run again on purpose with [`Engine::rewind`](crate::Engine::rewind).
+    ///
+    /// # Examples
+    /// ```
+    /// use durable_core::{FailureKind, StepFailed};
+    /// let failed = StepFailed::new(FailureKind::Interrupted, "charge_0", "its end was never recorded", 0);
+    /// assert!(failed.is_interrupted());
+    /// ```
+    pub fn is_interrupted(&self) -> bool {
+        self.kind == FailureKind::Interrupted
+    }
+
     /// The step that failed, as `charge_0`.
     pub fn step(&self) -> &str {
         &self.step
@@ -70,7 +87,7 @@ impl StepFailed {
         &self.message
     }
 
-    /// How often the step's body ran.
+    /// How often the step's body ran to an end; 0 where that is not known.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
@@ -84,6 +101,7 @@ impl fmt::Display for StepFailed {
             FailureKind::Error | FailureKind::Unowned => f.write_str(message),
             FailureKind::Panic => write!(f, "step `{step}` panicked: {message}"),
             FailureKind::Timeout => write!(f, "step `{step}` timed out: {message}"),
+            FailureKind::Interrupted => write!(f, "step `{step}` was interrupted: {message}"),
         }
     }
 }

@@ -263,7 +263,7 @@ impl History {
     pub(crate) fn nearest(&self, name: &str, kind: Kind, position: &Position) -> Option<StepKey> {
         let distance = |step: Recorded<'_>| {
             let (number, scope) = step.path().split_last()?;
-            let alike = scope == position.scope() && step.kind() == kind && step.name() == name;
+            let alike = scope == position.scope() && step.kind().is_like(kind) && step.name() == name;
             alike.then(|| number.abs_diff(position.number()))
         };
         let alike = self.all().filter_map(|step| Some((distance(step)?, step)));

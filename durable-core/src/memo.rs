@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::failed::{FailureKind, StepFailed};
 use crate::history::Text;
 use crate::outcome::{Codec, Settled, Tried, Undecodable, settle, settle_failed};
-use crate::run::{Ambient, Run, StepContext, any_live, any_strict};
+use crate::run::{Ambient, Run, StepContext, Stopped, any_live, any_strict};
 use crate::scope::Scope;
 use crate::signal::block_on;
 use crate::store::{Kind, StepStatus};
@@ -157,13 +157,18 @@ fn memoized<C: Codec>(
     body: &mut dyn FnMut() -> Option<C::Returned>,
 ) -> C::Returned {
     let replayed_or_run = || {
-        let call = Call::begin(scope, Kind::Step, spec.name, spec.site, args)?;
-        let call = match replay(call, codec)? {
+        let call = Call::begin(scope, spec.kind, spec.name, spec.site, args)?;
+        let mut call = match replay(call, codec)? {
             Replayed::Fresh(call) => call,
             Replayed::Recorded(conclusion) => return Ok(conclusion.unfold(false)),
         };
+        if spec.kind == Kind::Once {
+            call.begin_once()?;
+        }
         let (ended, attempts) = attempt_all(&call, spec, codec, retry_if, body)?;
-        Ok(conclude(call, codec, ended, attempts)?.unfold(true))
+        let conclusion = conclude(call, codec, ended, attempts)?;
+        fault_or(&scope.run, ())?;
+        Ok(conclusion.unfold(true))
     };
     replayed_or_run().unwrap_or_else(|fault| scope.run.unwind(fault))
 }
@@ -228,11 +233,24 @@ fn attempt<R>(
         let span = trace::step_span(&call.run().id, call.ticket.what.name, || call.key(), attempt, false);
         catch_unwind(AssertUnwindSafe(|| span.in_scope(body)))
     };
-    match caught {
-        Ok(Some(returned)) => fault_or(call.run(), Ok(returned)),
-        Ok(None) => Ok(Err(panicked(call, attempt, "its body can run only once"))),
-        Err(payload) => fault_or(call.run(), Err(panicked(call, attempt, &message(&*payload)))),
-    }
+    let by_fault = is_fault(&caught);
+    let ended = match caught {
+        Ok(Some(returned)) => Ok(returned),
+        Ok(None) => Err(panicked(call, attempt, "its body can run only once")),
+        Err(payload) => Err(panicked(call, attempt, &message(&*payload))),
+    };
+    ended_or_fault(call, ended, by_fault)
+}
+
+/// Whether it was a fault that ended the call of a body.
+pub(crate) fn is_fault<T>(caught: &Result<T, Box<dyn Any + Send>>) -> bool {
+    caught.as_ref().is_err_and(|payload| payload.is::<Stopped>())
+}
+
+/// How a body ended. A run that was stopped meanwhile records nothing more, but for what had begun and is not to
+/// run again: that has happened.
+pub(crate) fn ended_or_fault<T>(call: &Call, ended: T, by_fault: bool) -> Result<T, Error> {
+    if call.is_begun() && !by_fault { Ok(ended) } else { fault_or(call.run(), ended) }
 }
 
 /// A run that was stopped meanwhile records nothing more.

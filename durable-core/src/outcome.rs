@@ -188,10 +188,14 @@ pub fn settle_failed<C: Codec>(
     failed: StepFailed,
     bytes_max: usize,
 ) -> Result<Settled<Result<C::Returned, StepFailed>>, Unstorable> {
-    let stored = StoredFailure { failed };
-    let encoded = Encoded { status: StepStatus::Failed, json: write(&stored)? };
+    let encoded = encode_failed(failed.clone())?;
     check_size(type_name::<StepFailed>(), &encoded.json, bytes_max)?;
-    Ok(Settled { encoded, returned: codec.from_failed(stored.failed) })
+    Ok(Settled { encoded, returned: codec.from_failed(failed) })
+}
+
+/// Returns the stored form of a failure that the function did not return itself.
+pub(crate) fn encode_failed(failed: StepFailed) -> Result<Encoded, Unstorable> {
+    Ok(Encoded { status: StepStatus::Failed, json: write(&StoredFailure { failed })? })
 }
 
 /// Returns the JSON and the fingerprint of a workflow's arguments.

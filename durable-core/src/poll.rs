@@ -3,13 +3,13 @@
 //! another run's. A fault leaves the operation pending; the entry point drops the whole body after that poll.
 //! Knows no executor.
 
+mod attempt;
 mod workflow;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
@@ -17,18 +17,18 @@ use crate::args::Args;
 use crate::call::{Call, Found, Known, Reading, Recording};
 use crate::clock::Pause;
 use crate::error::Error;
-use crate::failed::{FailureKind, StepFailed};
+use crate::failed::StepFailed;
 use crate::history::Text;
 use crate::memo::{
     Conclusion, Place, StepSpec, fault_or, message, panicked, place, recorded, refused, replayed, submit,
     wait_before_retry,
 };
 use crate::outcome::Codec;
-use crate::run::{Ambient, Run, StepContext};
+use crate::run::{Ambient, Run};
 use crate::signal::Given;
 use crate::store::Kind;
-use crate::trace;
 
+use self::attempt::Attempt;
 pub use workflow::workflow_async;
 
 /// Calls an async step: its recorded outcome, or its body.
@@ -97,6 +97,8 @@ enum Stage {
     New,
     Plain(Option<Ambient>),
     Reading(Box<Reading>),
+    /// It is being recorded that it begins.
+    Beginning(Box<Recording>),
     Attempt(Box<Attempt>),
     Waiting(Box<Attempt>, Box<Rest>),
     Recording(Box<Recording>),
@@ -110,21 +112,12 @@ struct Rest {
     stopped: Given,
 }
 
-/// An attempt under way.
-struct Attempt {
-    call: Call,
-    number: u32,
-    timeout: Option<Pause>,
-    span: trace::Span,
-    within: Ambient,
-}
-
 impl Stage {
     fn call_mut(&mut self) -> Option<&mut Call> {
         match self {
             Self::Attempt(attempt) | Self::Waiting(attempt, _) => Some(&mut attempt.call),
             Self::Reading(reading) => Some(&mut reading.call),
-            Self::Recording(recording) => Some(&mut recording.call),
+            Self::Beginning(recording) | Self::Recording(recording) => Some(&mut recording.call),
             Self::New | Self::Plain(_) | Self::Stopped(_) | Self::Done => None,
         }
     }
@@ -134,7 +127,12 @@ impl Stage {
         match self {
             Self::Attempt(attempt) | Self::Waiting(attempt, _) => Some(attempt.within.clone()),
             Self::Plain(within) => within.clone(),
-            Self::New | Self::Reading(_) | Self::Recording(_) | Self::Stopped(_) | Self::Done => None,
+            Self::New
+            | Self::Reading(_)
+            | Self::Beginning(_)
+            | Self::Recording(_)
+            | Self::Stopped(_)
+            | Self::Done => None,
         }
     }
 }
@@ -166,19 +164,11 @@ where
                     Poll::Ready(None) => {}
                     Poll::Pending => return Poll::Pending,
                 },
-                Stage::Waiting(mut attempt, mut rest) => {
-                    let run = attempt.call.run();
-                    let is_stopped = Pin::new(&mut rest.stopped).poll(cx).is_ready();
-                    if is_stopped && let Err(fault) = fault_or(run, ()) {
-                        break Ended::Fault(Arc::clone(run), fault);
-                    }
-                    if Pin::new(&mut rest.pause).poll(cx).is_pending() {
-                        *this.stage = Stage::Waiting(attempt, rest);
-                        return Poll::Pending;
-                    }
-                    attempt.start(this.spec);
-                    *this.stage = Stage::Attempt(attempt);
-                }
+                Stage::Waiting(attempt, rest) => match self.as_mut().waiting(attempt, rest, cx) {
+                    Poll::Ready(Some(ended)) => break ended,
+                    Poll::Ready(None) => {}
+                    Poll::Pending => return Poll::Pending,
+                },
                 Stage::Reading(mut reading) => match reading.poll(cx) {
                     Poll::Pending => {
                         *this.stage = Stage::Reading(reading);
@@ -187,6 +177,11 @@ where
                     Poll::Ready(output) => {
                         break Ended::replayed(reading.call, *this.codec, output);
                     }
+                },
+                Stage::Beginning(recording) => match self.as_mut().beginning(recording, cx) {
+                    Poll::Ready(Some(ended)) => break ended,
+                    Poll::Ready(None) => {}
+                    Poll::Pending => return Poll::Pending,
                 },
                 Stage::Recording(mut recording) => match recording.poll(cx) {
                     Poll::Pending => {
@@ -260,8 +255,8 @@ where
             }
         };
         let args = this.args.take().unwrap_or_default();
-        let StepSpec { name, site, .. } = *this.spec;
-        match Call::begin(&scope, Kind::Step, name, *site, args).and_then(Call::look) {
+        let StepSpec { kind, name, site, .. } = *this.spec;
+        match Call::begin(&scope, *kind, name, *site, args).and_then(Call::look) {
             Ok(Found::Known(Known::Output(call, output))) => {
                 Some(Ended::replayed(call, *this.codec, Ok(output)))
             }
@@ -269,12 +264,58 @@ where
                 *this.stage = Stage::Reading(Box::new(unread.read()));
                 None
             }
+            Ok(Found::Known(Known::Nothing(call))) if *kind == Kind::Once => match call.submit_begin() {
+                Ok(recording) => {
+                    *this.stage = Stage::Beginning(Box::new(recording));
+                    None
+                }
+                Err(fault) => Some(Ended::Fault(Arc::clone(&scope.run), fault)),
+            },
             Ok(Found::Known(Known::Nothing(call))) => {
                 *this.stage = Stage::Attempt(Box::new(Attempt::first(call, this.spec)));
                 None
             }
             Err(fault) => Some(Ended::Fault(Arc::clone(&scope.run), fault)),
         }
+    }
+
+    /// Waits until it is recorded that the step begins. `None`: it has begun.
+    fn beginning(
+        self: Pin<&mut Self>,
+        mut recording: Box<Recording>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Ended<C::Returned>>> {
+        let (this, run) = (self.project(), Arc::clone(recording.call.run()));
+        let Poll::Ready(begun) = recording.poll(cx) else {
+            *this.stage = Stage::Beginning(recording);
+            return Poll::Pending;
+        };
+        if let Err(fault) = begun.and_then(|()| fault_or(&run, ())) {
+            return Poll::Ready(Some(Ended::Fault(run, fault)));
+        }
+        *this.stage = Stage::Attempt(Box::new(Attempt::first(recording.call, this.spec)));
+        Poll::Ready(None)
+    }
+
+    /// Waits between two attempts. `None`: the next one has begun.
+    fn waiting(
+        self: Pin<&mut Self>,
+        mut attempt: Box<Attempt>,
+        mut rest: Box<Rest>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Ended<C::Returned>>> {
+        let (this, run) = (self.project(), attempt.call.run());
+        let is_stopped = Pin::new(&mut rest.stopped).poll(cx).is_ready();
+        if is_stopped && let Err(fault) = fault_or(run, ()) {
+            return Poll::Ready(Some(Ended::Fault(Arc::clone(run), fault)));
+        }
+        if Pin::new(&mut rest.pause).poll(cx).is_pending() {
+            *this.stage = Stage::Waiting(attempt, rest);
+            return Poll::Pending;
+        }
+        attempt.start(this.spec);
+        *this.stage = Stage::Attempt(attempt);
+        Poll::Ready(None)
     }
 
     /// Polls the body once. `None`: there is to be another attempt.
@@ -285,7 +326,7 @@ where
     ) -> Poll<Option<Ended<C::Returned>>> {
         let run = Arc::clone(attempt.call.run());
         let polled = match attempt.call.ticket.check_here() {
-            Ok(()) => self.as_mut().poll_body(&mut attempt, cx).map(|ended| fault_or(&run, ended)),
+            Ok(()) => self.as_mut().poll_body(&mut attempt, cx).map(|ended| attempt.ended_or_fault(ended)),
             Err(fault) => Poll::Ready(Err(fault)),
         };
         match polled {
@@ -356,59 +397,6 @@ where
                 None
             }
             Err(fault) => Some(Ended::Fault(run, fault)),
-        }
-    }
-}
-
-impl Attempt {
-    fn first(call: Call, spec: &StepSpec) -> Self {
-        let (span, timeout, within) = Self::parts(&call, spec, 1);
-        Self { call, number: 1, timeout, span, within }
-    }
-
-    /// Begins the next attempt.
-    fn start(&mut self, spec: &StepSpec) {
-        self.number += 1;
-        (self.span, self.timeout, self.within) = Self::parts(&self.call, spec, self.number);
-    }
-
-    /// What each attempt has of its own.
-    fn parts(call: &Call, spec: &StepSpec, number: u32) -> (trace::Span, Option<Pause>, Ambient) {
-        let run = call.run();
-        let span = trace::step_span(&run.id, spec.name, || call.key(), number, false);
-        let timeout =
-            spec.timeout_ms.map(|ms| Pause::new(Arc::clone(&run.settings.clock), Duration::from_millis(ms)));
-        (span, timeout, Ambient::InStep(StepContext::new(run, call.key())))
-    }
-
-    /// Polls the body; its panic, and an attempt that takes too long, are failures.
-    fn poll<F: Future>(
-        &mut self,
-        body: Pin<&mut Option<F>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<F::Output, StepFailed>> {
-        let Some(body) = body.as_pin_mut() else {
-            return Poll::Ready(Err(panicked(&self.call, self.number, "its body can run only once")));
-        };
-        let caught = {
-            let _in_step = self.within.clone().enter();
-            catch_unwind(AssertUnwindSafe(|| self.span.in_scope(|| body.poll(cx))))
-        };
-        match caught {
-            Ok(Poll::Ready(returned)) => Poll::Ready(Ok(returned)),
-            Err(payload) => Poll::Ready(Err(panicked(&self.call, self.number, &message(&*payload)))),
-            Ok(Poll::Pending) => {
-                let Some(timeout) = &mut self.timeout else { return Poll::Pending };
-                ready!(Pin::new(timeout).poll(cx));
-                let message =
-                    format!("it took longer than its timeout (declared at {})", self.call.ticket.what.site);
-                Poll::Ready(Err(StepFailed::new(
-                    FailureKind::Timeout,
-                    self.call.key().as_str(),
-                    message,
-                    self.number,
-                )))
-            }
         }
     }
 }

@@ -77,6 +77,16 @@ pub(crate) struct Seat {
     pub(crate) in_background: bool,
 }
 
+/// Where an outcome goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// To a position of which nothing is recorded.
+    New,
+    /// In the place of the record that the operation had begun. It leaves no gap, and its effect has happened, so
+    /// it goes there whatever has stopped the run meanwhile, as long as the run is still owned.
+    Begun,
+}
+
 /// The payload of the panic that ends a stopped run. Private, so that nobody mistakes it for a failure.
 pub(crate) struct Stopped;
 
@@ -289,18 +299,21 @@ impl Run {
     }
 
     /// Records an outcome. After an error nothing more of this run is recorded.
-    pub(crate) fn record(&self, step: StepRecord) -> Result<(), Error> {
-        self.check_record()?;
+    pub(crate) fn record(&self, step: StepRecord, slot: Slot) -> Result<(), Error> {
+        self.check_record(slot)?;
         self.recorded(self.core.commits.commit(Op::Record(Record { id: self.id.clone(), step })))
     }
 
     /// Hands an outcome over to be recorded; what comes of it is told to [`Run::recorded`].
-    pub(crate) fn submit(&self, step: StepRecord) -> Result<Ticket, Error> {
-        self.check_record()?;
+    pub(crate) fn submit(&self, step: StepRecord, slot: Slot) -> Result<Ticket, Error> {
+        self.check_record(slot)?;
         Ok(self.core.commits.submit(Op::Record(Record { id: self.id.clone(), step })))
     }
 
-    pub(crate) fn check_record(&self) -> Result<(), Error> {
+    pub(crate) fn check_record(&self, slot: Slot) -> Result<(), Error> {
+        if slot == Slot::Begun {
+            return self.core.check_process();
+        }
         if let Some(fault) = self.fault() {
             return Err(fault.clone());
         }

@@ -47,7 +47,7 @@ pub use op::{
 #[cfg(feature = "sqlite")]
 pub use refused::OpenError;
 pub use run::RunRecord;
-pub use step::{StepRecord, StepRow};
+pub use step::{Kind, StepRecord, StepRow, StepStatus};
 
 /// A number that tells one ownership of a run from every other, ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,52 +121,6 @@ pub enum Wanted {
     Cancel,
     /// To be given up until somebody asks to go on: [`RunStatus::Paused`].
     Pause,
-}
-
-/// The stored outcome of an operation, as the `status` column of `steps` holds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepStatus {
-    /// It returned a value.
-    Completed,
-    /// It returned an error, or panicked, after its retries.
-    Failed,
-}
-
-/// What an operation is, as the `kind` column holds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// A function with `#[durable::step]`.
-    Step,
-    /// A workflow called plainly inside a run: its steps are positions below its own.
-    Child,
-    /// A workflow started by its entry point inside a run: a run of its own.
-    Workflow,
-    /// `durable::sleep`: its output is the time to wake, in unix milliseconds.
-    Sleep,
-    /// A workflow handed over to the background inside a run: its output is the id.
-    Start,
-    /// `durable::send`: its output is null, or why it was not delivered.
-    Message,
-    /// `durable::recv`: its output is the message in an array, or null if the time had passed.
-    Receive,
-    /// `durable::set_event`: its output is null.
-    SetEvent,
-    /// `durable::get_event`: its output is the value in an array, null if there is none, or why.
-    GetEvent,
-    /// A race between branches: its output is the number of the one that decided it.
-    Race,
-    /// Branches that all had to succeed, and did not: its output is the number of the one that failed.
-    TryJoin,
-    /// The next branch of a `durable::unordered`: its output is the number of that, its argument the stream's position.
-    Next,
-}
-
-impl Kind {
-    /// Whether its output is the number of the branch that decided it.
-    pub(crate) fn is_decision(self) -> bool {
-        matches!(self, Self::Race | Self::TryJoin | Self::Next)
-    }
 }
 
 /// The part of a store that writes. Blocking; one caller at a time.

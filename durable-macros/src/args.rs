@@ -17,7 +17,7 @@ use crate::duration::{self, Backoff};
 pub(crate) const RETRIES_MAX: u32 = 1_000_000;
 
 const STEP_OPTIONS: &[&str] =
-    &["name", "retries", "backoff", "timeout", "retry_if", "args", "strict", "crate"];
+    &["name", "retries", "backoff", "timeout", "retry_if", "at_most_once", "args", "strict", "crate"];
 const WORKFLOW_OPTIONS: &[&str] = &["name", "entry", "allow", "deny", "crate"];
 
 /// A value, and the option's name where it was written.
@@ -48,6 +48,7 @@ pub(crate) struct StepArgs {
     pub(crate) backoff: Option<Given<Backoff>>,
     pub(crate) timeout: Option<Given<u64>>,
     pub(crate) retry_if: Option<Given<Path>>,
+    pub(crate) at_most_once: Option<Given<()>>,
     pub(crate) args: Option<Given<ArgsMode>>,
     pub(crate) strict: Option<Given<()>>,
     pub(crate) root: Option<Given<Path>>,
@@ -81,6 +82,7 @@ impl StepArgs {
             "backoff" => set(&mut self.backoff, option, |o| duration::backoff(&o.text()?)),
             "timeout" => set(&mut self.timeout, option, |o| duration::timeout_ms(&o.text()?)),
             "retry_if" => set(&mut self.retry_if, option, Written::path),
+            "at_most_once" => set(&mut self.at_most_once, option, Written::alone),
             "args" => set(&mut self.args, option, Written::args_mode),
             "strict" => set(&mut self.strict, option, Written::alone),
             "crate" => set(&mut self.root, option, Written::crate_path),
@@ -310,6 +312,7 @@ fn example(key: &Ident) -> &'static str {
         "timeout" => "`timeout = \"30s\"`",
         "retry_if" => "`retry_if = path::to::predicate`",
         "args" => "`args = ignore` or `args = record`",
+        "at_most_once" => "`at_most_once` alone",
         "strict" => "`strict` alone",
         "entry" => "`entry = Fulfil`",
         "allow" => "`allow(clock)`",

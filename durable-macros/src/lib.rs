@@ -38,6 +38,14 @@ use func::Func;
 /// A body runs **at least once**: a crash between its effect and the record runs it again. Pass
 /// `durable::idempotency_key()` to services that can tell a repeated request.
 ///
+/// With `at_most_once` it runs **at most once**: that it begins is recorded before it does, and what it returned
+/// takes the place of that record. A run that is resumed in between does not run it: the step fails with
+/// `durable::StepFailed`, which says `is_interrupted()`, in the way that a step fails which panicked. That failure, and
+/// any other of such a step, is not among those that a second call of a failed run tries again: ask the other side
+/// what became of it, or have it run again on purpose with `Engine::rewind`. What it returned is recorded even if
+/// the run was cancelled or paused meanwhile; an async one is dropped then, and was interrupted. It costs a second
+/// commit. Called inside another step it is a part of that one, and runs as often as that.
+///
 /// # Where
 ///
 /// On `fn` and `async fn`: free functions, methods (`&self`, `self`, `self: Arc<Self>`, …), associated
@@ -54,6 +62,7 @@ use func::Func;
 /// | `retries = 5` | 0 | how often a failed attempt (an `Err`, a panic, a timeout) is repeated, 1 to 1,000,000; needs a `Result`. Each attempt gets a clone of every argument taken by value; `self` by value is refused |
 /// | `backoff = "100ms..30s"` | `"100ms..30s"` | the pause before the first retry, and the longest one: it doubles from the one to the other, with full jitter. `"1s"` is `"1s..1s"`. Needs `retries` |
 /// | `retry_if = is_transient` | every failure | a `fn(&E) -> bool`: an error for which it says `false` is final. Needs `retries` |
+/// | `at_most_once` | off | the body never runs again once it has begun, see below. Not beside `retries` |
 /// | `timeout = "30s"` | none | the longest time of one attempt; then its future is dropped, and the attempt has failed. `async fn` only, with an error type that is `From<durable::StepFailed>` |
 /// | `args = ignore`, `args = record` | a fingerprint | what is stored of the arguments: nothing; or their JSON beside the fingerprint, for people to read (each argument must be `Serialize` then; the receiver is never written out) |
 /// | `strict` | off | a call that no run knows is an error instead of a plain call |

@@ -56,6 +56,7 @@ pub(crate) struct Step {
     pub(crate) mode: ArgsMode,
     pub(crate) retry: Option<Retry>,
     pub(crate) timeout_ms: Option<u64>,
+    pub(crate) at_most_once: bool,
     pub(crate) strict: bool,
 }
 
@@ -114,6 +115,7 @@ impl Step {
             mode: options.args.map(|given| given.value).unwrap_or_default(),
             retry,
             timeout_ms: options.timeout.map(|given| given.value),
+            at_most_once: options.at_most_once.is_some(),
             strict: options.strict.is_some(),
         })
     }
@@ -243,6 +245,11 @@ fn check_conflicts(options: &StepArgs, func: &Func, diag: &mut Diag) {
                 format!("`{key}` needs `retries`: without it a step has one attempt; add `retries = n`"),
             );
         }
+    }
+    if let (Some(at_most_once), Some(_)) = (&options.at_most_once, &options.retries) {
+        let message = "`at_most_once` cannot stand beside `retries`: a retry runs the body once more, although the \
+                       attempt before may have taken effect; keep one of them";
+        diag.refuse(&at_most_once.key, message);
     }
     if let Some(timeout) = &options.timeout
         && func.sig.asyncness.is_none()

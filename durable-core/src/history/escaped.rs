@@ -12,7 +12,7 @@ use crate::store::{Kind, StepStatus};
 impl History {
     /// The failed steps that nothing came after, in their scope or in an outer one: the failure that escaped
     /// from the workflow, the children that it passed through, and what it decided. What lies in a completed
-    /// child stays.
+    /// child stays, and so does a step that runs at most once, however it failed.
     pub(crate) fn escaped(&self) -> Vec<Position> {
         let mut yields: Yields<'_> = BTreeMap::new();
         for step in self.all() {
@@ -24,7 +24,9 @@ impl History {
             }
         }
         let (ways, mut escaped) = (Ways { history: self, yields }, BTreeSet::new());
-        for failed in self.all().filter(|step| step.status() == StepStatus::Failed) {
+        for failed in
+            self.all().filter(|step| step.status() == StepStatus::Failed && step.kind() != Kind::Once)
+        {
             let mut way = vec![failed.path()];
             if ways.leads_out(failed.path(), &mut way) {
                 escaped.extend(way);

@@ -26,7 +26,8 @@ fn step(path: &[u32], kind: Kind, status: StepStatus, output: &str) -> StepRecor
     }
 }
 
-/// A history of steps `path: status`, where a path of an inline child ends in `c`, one of a race in `r` and the
+/// A history of steps `path: status`, where a path of an inline child ends in `c`, one of a step that runs
+/// at most once in `o`, one of a race in `r` and the
 /// branch that decided it, and one of a stream's next branch in `n`, that branch, `@` and the stream.
 fn history(steps: &[(&str, StepStatus)]) -> History {
     let mut history = History::with_room(1_000);
@@ -35,6 +36,7 @@ fn history(steps: &[(&str, StepStatus)]) -> History {
         let (path, kind, output) = match path.split_once(['r', 'n']) {
             Some((path, branch)) => (path, if next.is_some() { Kind::Next } else { Kind::Race }, branch),
             None if path.ends_with('c') => (path.trim_end_matches('c'), Kind::Child, "null"),
+            None if path.ends_with('o') => (path.trim_end_matches('o'), Kind::Once, "null"),
             None => (path, Kind::Step, "null"),
         };
         let args = next.map(|of| format!("[\"{of}\"]"));
@@ -129,6 +131,14 @@ fn what_is_forgotten_leaves_the_decisions_of_the_others() {
     history.remove(&[position("0"), position("2")]);
     let decided = history.all().map(|step| step.decision()?.branch().ok()).collect::<Vec<_>>();
     assert_eq!(decided, [Some(1), None, Some(7)]);
+}
+
+#[test]
+fn what_runs_at_most_once_is_not_dropped() {
+    check_escaped(&[("0", Ok), ("1o", Bad)], &[]);
+    check_escaped(&[("0.0.0o", Bad), ("0.1.0", Bad)], &["0.1.0"]);
+    check_escaped(&[("0", Bad), ("1o", Bad)], &[]);
+    check_escaped(&[("0c", Bad), ("0.0.0o", Bad)], &["0"]);
 }
 
 #[test]

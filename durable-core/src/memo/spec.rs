@@ -14,12 +14,13 @@ pub struct StepSpec {
     pub(crate) retry: Retry,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) strict: bool,
+    pub(crate) kind: Kind,
 }
 
 impl StepSpec {
     /// A step without options.
     pub const fn new(name: &'static str, site: Site) -> Self {
-        Self { name, site, retry: Retry::NEVER, timeout_ms: None, strict: false }
+        Self { name, site, retry: Retry::NEVER, timeout_ms: None, strict: false, kind: Kind::Step }
     }
 
     /// Lets the body run `retries` times more after a failure, waiting at most `min_delay_ms`, then twice as
@@ -34,6 +35,13 @@ impl StepSpec {
     #[must_use]
     pub const fn timeout(mut self, timeout_ms: u64) -> Self {
         self.timeout_ms = Some(timeout_ms);
+        self
+    }
+
+    /// Never lets the body run again once it has begun. It has no retries then.
+    #[must_use]
+    pub const fn at_most_once(mut self) -> Self {
+        self.kind = Kind::Once;
         self
     }
 

@@ -351,6 +351,54 @@ fn a_recorded_step_reads_back_as_it_was_given_and_stays() {
     });
 }
 
+/// A record of a step that runs at most once, after so many attempts.
+fn once(id: &str, epoch: Epoch, path: &[u32], attempts: u32) -> Op {
+    let Op::Record(Record { id, step }) = record(id, epoch, path, "1") else { unreachable!() };
+    let status = if attempts == 0 { StepStatus::Failed } else { StepStatus::Completed };
+    Op::Record(Record { id, step: StepRecord { kind: Kind::Once, attempts, status, ..step } })
+}
+
+#[test]
+fn what_became_of_a_step_takes_the_place_of_the_record_that_it_began() {
+    each_store(|bench| {
+        let epoch = bench.started_with(&[&[0]]);
+        let ended = once("a", epoch, &[1], 1);
+        let Op::Record(Record { step, .. }) = &ended else { panic!() };
+        assert_eq!(bench.apply(once("a", epoch, &[1], 0)), Answer::Done);
+        assert_eq!(bench.positions("a"), ["0", "1"]);
+        assert_eq!(bench.apply(ended.clone()), Answer::Done);
+        assert_eq!(bench.reader.steps(&workflow("a"), None, 9).unwrap()[1], *step);
+        let before = bench.dump();
+        for other in [once("a", epoch, &[1], 0), once("a", epoch, &[1], 2), record("a", epoch, &[1], "1")] {
+            assert_eq!(bench.apply(other), Answer::Fenced, "one outcome is all there is");
+        }
+        assert_eq!(bench.dump(), before);
+    });
+}
+
+#[test]
+fn nothing_else_takes_the_place_of_the_record_that_a_step_began() {
+    each_store(|bench| {
+        let old = bench.started_with(&[&[0]]);
+        bench.apply(once("a", old, &[1], 0));
+        assert_eq!(bench.apply(record("a", old, &[1], "1")), Answer::Fenced, "an outcome of another kind");
+        assert_eq!(
+            bench.apply(once("a", old, &[0], 1)),
+            Answer::Fenced,
+            "an outcome in the place of another"
+        );
+        let Op::Record(Record { id, step }) = once("a", old, &[1], 1) else { panic!() };
+        let other = StepRecord { name: "pay".into(), ..step };
+        assert_eq!(bench.apply(Op::Record(Record { id, step: other })), Answer::Fenced, "of another step");
+        let Answer::Claimed(new) = bench.apply(claim("a", old, &[], 1)) else { panic!() };
+        let before = bench.dump();
+        for epoch in [old, new] {
+            assert_eq!(bench.apply(once("a", epoch, &[1], 1)), Answer::Fenced, "whoever began it is gone");
+        }
+        assert_eq!(bench.dump(), before);
+    });
+}
+
 #[test]
 fn a_run_that_nobody_owns_records_nothing() {
     each_store(|bench| {

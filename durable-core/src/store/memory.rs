@@ -132,14 +132,14 @@ impl Tables {
     }
 
     fn record(&mut self, record: &Record) -> Answer {
-        match self.at(&record.id, record.step.epoch).filter(|run| run.owner.is_some()) {
-            None => return Answer::Fenced,
-            Some(RunRecord { wanted: Some(wanted), .. }) => return Answer::Wanted(*wanted),
-            Some(_) => {}
-        }
+        let owned = self.at(&record.id, record.step.epoch).filter(|run| run.owner.is_some());
+        let Some(&mut RunRecord { wanted, .. }) = owned else { return Answer::Fenced };
         let steps = self.steps.entry(record.id.clone()).or_default();
-        if let Some(recorded) = steps.get(&record.step.position) {
-            return transition::record_again(recorded, &record.step);
+        match (steps.get(&record.step.position), wanted) {
+            (Some(begun), _) if transition::completes(begun, &record.step) => {}
+            (_, Some(wanted)) => return Answer::Wanted(wanted),
+            (Some(recorded), None) => return transition::record_again(recorded, &record.step),
+            (None, None) => {}
         }
         steps.insert(record.step.position.clone(), record.step.clone());
         Answer::Done

@@ -12,7 +12,9 @@ pub enum Op {
     Start(Start),
     /// Takes a run up, if its epoch is still `expected`. [`Answer::Claimed`] or [`Answer::Lost`].
     Claim(Claim),
-    /// Adds an outcome to a run. [`Answer::Done`], or [`Answer::Fenced`] if the epoch is stale.
+    /// Adds an outcome to a run. [`Answer::Done`], [`Answer::Fenced`] if the epoch is stale or another outcome
+    /// stands there, or [`Answer::Wanted`]. The outcome of a [`Kind::Once`](super::Kind::Once) takes the place of
+    /// what the same ownership recorded before it ran, also while something is wanted of the run.
     Record(Record),
     /// Adds an outcome to a run, and does what it tells of. What [`Op::Record`] answers; if the effect cannot be
     /// had, neither is done: [`Answer::Undelivered`], or [`Answer::Lost`] if the message has been received.

@@ -352,8 +352,9 @@ const WANTED: [(&str, Wanted); 2] = [("CANCEL", Wanted::Cancel), ("PAUSE", Wante
 const STEP_STATUSES: [(&str, StepStatus); 2] =
     [("COMPLETED", StepStatus::Completed), ("FAILED", StepStatus::Failed)];
 
-const KINDS: [(&str, Kind); 12] = [
+const KINDS: [(&str, Kind); 13] = [
     ("step", Kind::Step),
+    ("once", Kind::Once),
     ("child", Kind::Child),
     ("workflow", Kind::Workflow),
     ("sleep", Kind::Sleep),

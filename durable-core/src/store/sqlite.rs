@@ -6,6 +6,7 @@
 mod failure;
 mod mail;
 mod reader;
+mod steps;
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +14,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use self::failure::{Failure, OpError, is_harmless, is_of_one_statement, unavailable};
 use self::reader::SqliteReader;
-use super::row::{read_run, read_step, run_columns, run_params, step_columns, step_params};
+use self::steps::record;
+use super::row::{read_run, run_columns, run_params};
 use super::{
-    Answer, Ask, Claim, Disown, Durability, Epoch, Finish, Op, OpenError, OwnerId, Record, Release, Reopen,
-    Reset, Rewind, RunRecord, Start, StepReader, StepStore, StoreError, Token, Wanted, schema, transition,
+    Answer, Ask, Claim, Disown, Durability, Epoch, Finish, Op, OpenError, OwnerId, Release, Reopen, Reset,
+    Rewind, RunRecord, Start, StepReader, StepStore, StoreError, Token, Wanted, schema, transition,
 };
 use crate::key::{Position, WorkflowId};
 use crate::owner::{Gate, Owner, Owners};
@@ -242,42 +244,6 @@ fn claim(connection: &Connection, op: &Claim) -> Result<Answer, OpError> {
         drop_one.execute(params![op.id.as_str(), position.to_bytes()])?;
     }
     Ok(Answer::Claimed(epoch))
-}
-
-/// One statement: it inserts nothing unless the run is owned by the epoch that the step carries, and nothing is
-/// asked of it.
-const RECORD: &str = concat!(
-    "insert into steps (workflow_id, ",
-    step_columns!(),
-    ") select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 \
-     where exists (select 1 from workflows where id = ?1 and epoch = ?14 and owner is not null and wanted is null) \
-     on conflict do nothing"
-);
-
-const STEP: &str =
-    concat!("select ", step_columns!(), " from steps where workflow_id = ?1 and position = ?2");
-
-fn record(connection: &Connection, op: &Record) -> Result<Answer, OpError> {
-    if insert_step(connection, op)? { Ok(Answer::Done) } else { recorded(connection, op) }
-}
-
-/// Whether the step was inserted now.
-fn insert_step(connection: &Connection, op: &Record) -> Result<bool, OpError> {
-    let mut statement = connection.prepare_cached(RECORD)?;
-    Ok(step_params(&op.id, &op.step, |params| statement.execute(params))? == 1)
-}
-
-/// The answer to a record that has inserted nothing.
-fn recorded(connection: &Connection, op: &Record) -> Result<Answer, OpError> {
-    match load_at(connection, &op.id, op.step.epoch)?.filter(|run| run.owner.is_some()) {
-        None => return Ok(Answer::Fenced),
-        Some(RunRecord { wanted: Some(wanted), .. }) => return Ok(Answer::Wanted(wanted)),
-        Some(_) => {}
-    }
-    let mut statement = connection.prepare_cached(STEP)?;
-    let at = params![op.id.as_str(), op.step.position.to_bytes()];
-    let recorded = statement.query_row(at, |row| Ok(read_step(&op.id, row)))??;
-    Ok(transition::record_again(&recorded, &op.step))
 }
 
 fn finish(connection: &Connection, op: &Finish) -> Result<Answer, OpError> {

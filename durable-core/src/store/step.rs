@@ -1,8 +1,65 @@
-//! A row of `steps`: owned, as ops and people have it, and borrowed, as a scan passes it. Knows no store.
+//! A row of `steps`: owned, as ops and people have it, and borrowed, as a scan passes it; and the words that it
+//! has for what an operation is and how it ended. Knows no store.
 
-use super::{Epoch, Kind, StepStatus};
+use super::Epoch;
 use crate::clock::Timestamp;
 use crate::key::{Position, StepKey};
+
+/// The stored outcome of an operation, as the `status` column of `steps` holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepStatus {
+    /// It returned a value.
+    Completed,
+    /// It returned an error, or panicked, after its retries.
+    Failed,
+}
+
+/// What an operation is, as the `kind` column holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A function with `#[durable::step]`.
+    Step,
+    /// One with `at_most_once`. Before its body runs, a row is recorded that failed after 0 attempts; the
+    /// outcome takes its place.
+    Once,
+    /// A workflow called plainly inside a run: its steps are positions below its own.
+    Child,
+    /// A workflow started by its entry point inside a run: a run of its own.
+    Workflow,
+    /// `durable::sleep`: its output is the time to wake, in unix milliseconds.
+    Sleep,
+    /// A workflow handed over to the background inside a run: its output is the id.
+    Start,
+    /// `durable::send`: its output is null, or why it was not delivered.
+    Message,
+    /// `durable::recv`: its output is the message in an array, or null if the time had passed.
+    Receive,
+    /// `durable::set_event`: its output is null.
+    SetEvent,
+    /// `durable::get_event`: its output is the value in an array, null if there is none, or why.
+    GetEvent,
+    /// A race between branches: its output is the number of the one that decided it.
+    Race,
+    /// Branches that all had to succeed, and did not: its output is the number of the one that failed.
+    TryJoin,
+    /// The next branch of a `durable::unordered`: its output is the number of that, its argument the stream's position.
+    Next,
+}
+
+impl Kind {
+    /// Whether its output is the number of the branch that decided it.
+    pub(crate) fn is_decision(self) -> bool {
+        matches!(self, Self::Race | Self::TryJoin | Self::Next)
+    }
+
+    /// Whether what one of them recorded is the outcome of the other: a step may come to run at most once, or
+    /// cease to.
+    pub(crate) fn is_like(self, other: Self) -> bool {
+        let plain = |kind| if kind == Self::Once { Self::Step } else { kind };
+        plain(self) == plain(other)
+    }
+}
 
 /// One row of `steps`: an operation that has ended.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,8 +2,8 @@
 //! here, so that it is the same in all of them.
 
 use super::{
-    Answer, Ask, Awaits, Claim, Disown, End, Epoch, EventRecord, Finish, Message, MessageRecord, Publish,
-    Release, Reopen, Rewind, RunRecord, RunStatus, Start, StepRecord, Token, Wanted,
+    Answer, Ask, Awaits, Claim, Disown, End, Epoch, EventRecord, Finish, Kind, Message, MessageRecord,
+    Publish, Release, Reopen, Rewind, RunRecord, RunStatus, Start, StepRecord, Token, Wanted,
 };
 use crate::clock::Timestamp;
 use crate::key::Position;
@@ -188,6 +188,13 @@ pub(super) fn is_rewound(position: &Position, from: &Position) -> bool {
 /// Whether `position` lies in another branch of the race at `race` than the one that decided it.
 pub(super) fn has_lost(position: &Position, race: &Position, winner: u32) -> bool {
     position.is_below(race) && position.path().get(race.path().len()) != Some(&winner)
+}
+
+/// Whether `step` is what became of an operation that `recorded` says had begun, by the same ownership.
+pub(super) fn completes(recorded: &StepRecord, step: &StepRecord) -> bool {
+    let is_once = recorded.kind == Kind::Once && step.kind == Kind::Once;
+    let same = recorded.name == step.name && recorded.epoch == step.epoch;
+    is_once && same && recorded.attempts == 0 && step.attempts > 0
 }
 
 /// The answer to a record at a position that holds `recorded`.

@@ -110,8 +110,9 @@ fn emit_step_spec(step: &Step) -> TokenStream {
         quote_spanned!(Span::mixed_site()=> .retry(#retries, #min, #max))
     });
     let timeout = step.timeout_ms.map(|ms| quote_spanned!(Span::mixed_site()=> .timeout(#ms)));
+    let at_most_once = step.at_most_once.then(|| quote_spanned!(Span::mixed_site()=> .at_most_once()));
     let strict = step.strict.then(|| quote_spanned!(Span::mixed_site()=> .strict()));
-    quote_spanned!(Span::mixed_site()=> const { &#spec::new(#name, #site) #retry #timeout #strict })
+    quote_spanned!(Span::mixed_site()=> const { &#spec::new(#name, #site) #retry #timeout #at_most_once #strict })
 }
 
 /// Expands to:

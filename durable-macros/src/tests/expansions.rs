@@ -67,6 +67,11 @@ fn an_async_attempt_owns_its_copies() {
 }
 
 #[test]
+fn a_step_that_runs_at_most_once_says_so() {
+    insta::assert_snapshot!(step("at_most_once", "fn wire(cents: u64) -> Result<Receipt, Refused> { body }"));
+}
+
+#[test]
 fn the_receiver_is_part_of_the_fingerprint_and_never_recorded() {
     insta::assert_snapshot!(method(
         "args = record",

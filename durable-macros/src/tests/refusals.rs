@@ -43,7 +43,7 @@ fn option(options: &str, expected: &str) {
 }
 
 const STEP_OPTIONS: &str = "the options of `#[durable::step]` are `name`, `retries`, `backoff`, `timeout`, \
-                            `retry_if`, `args`, `strict` and `crate`";
+                            `retry_if`, `at_most_once`, `args`, `strict` and `crate`";
 const WORKFLOW_OPTIONS: &str =
     "the options of `#[durable::workflow]` are `name`, `entry`, `allow`, `deny` and `crate`";
 
@@ -51,7 +51,6 @@ const WORKFLOW_OPTIONS: &str =
 fn an_unknown_option_lists_the_known_ones() {
     option("retry = 3", &format!("unknown option `retry`; {STEP_OPTIONS}"));
     option("transaction", &format!("unknown option `transaction`; {STEP_OPTIONS}"));
-    option("at_most_once", &format!("unknown option `at_most_once`; {STEP_OPTIONS}"));
     workflow("queue = \"a\"", "fn ship() {}", &[&format!("unknown option `queue`; {WORKFLOW_OPTIONS}")]);
 }
 
@@ -72,6 +71,7 @@ fn a_malformed_option_shows_how_it_is_written() {
     option("args = all", "option `args` is malformed; write `args = ignore` or `args = record`");
     option("args(record)", "option `args` is malformed; write `args = ignore` or `args = record`");
     option("strict = true", "option `strict` is malformed; write `strict` alone");
+    option("at_most_once = 1", "option `at_most_once` is malformed; write `at_most_once` alone");
     option("crate = 3", "option `crate` is malformed; write `crate = path::to::durable`");
     option(
         "retries = 1, retry_if = |e| true",
@@ -126,6 +126,15 @@ fn an_option_that_needs_another_says_so() {
         "fn ship() -> Result<A, B> {}",
         &["`timeout` needs an `async fn`: a running thread cannot be stopped; \
            give the call inside the step a timeout of its own"],
+    );
+}
+
+#[test]
+fn a_step_that_runs_at_most_once_has_no_retries() {
+    option(
+        "retries = 2, at_most_once",
+        "`at_most_once` cannot stand beside `retries`: a retry runs the body once more, although the attempt before may \
+         have taken effect; keep one of them",
     );
 }
 

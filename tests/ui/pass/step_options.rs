@@ -23,6 +23,11 @@ async fn notify() -> std::io::Result<()> {
     Ok(())
 }
 
+#[step(at_most_once, timeout = "1m")]
+async fn wire(cents: u64) -> Result<u64, durable::StepFailed> {
+    Ok(cents)
+}
+
 #[step(args = record, crate = ::durable)]
 fn pack(order: &str, _: u64, boxes: Vec<u8>) -> usize {
     order.len() + boxes.len()
@@ -58,5 +63,5 @@ fn main() {
     let _: fn(u64, String, (u8, u8)) -> Result<String, String> = charge;
     assert_eq!((pack("a", 1, vec![1]), attributes(1), arguments(true, 2)), (2, true, true));
     assert_eq!(Till.charge(1), Ok(1));
-    let _futures = (ship("a".into()), notify());
+    let _futures = (ship("a".into()), notify(), wire(1));
 }

@@ -108,6 +108,7 @@ fn what_is_asked_of_an_owner_stands_until_it_heeds_it_and_nothing_is_recorded_me
             assert_eq!(bench.state("a"), (RunStatus::Running, true, None, Some(wanted)));
             assert_eq!(bench.reader.wanted(&owner("first")).unwrap(), [(workflow("a"), wanted)]);
             assert_eq!(bench.apply(record("a", epoch, &[1], "1")), Answer::Wanted(wanted));
+            assert_eq!(bench.apply(once("a", epoch, &[1], 0)), Answer::Wanted(wanted));
             assert_eq!(bench.apply(finish("a", epoch, End::Asked(wanted))), Answer::Done);
             assert_eq!(bench.state("a"), (status, false, None, None));
             assert_eq!(bench.apply(ask("a", wanted, None)), Answer::Done, "it is so already");
@@ -116,6 +117,22 @@ fn what_is_asked_of_an_owner_stands_until_it_heeds_it_and_nothing_is_recorded_me
             assert_eq!(bench.positions("a"), ["0"]);
         });
     }
+}
+
+/// It has happened, and is never to happen again.
+#[test]
+fn what_became_of_a_step_that_had_begun_is_recorded_although_something_is_wanted() {
+    each_store(|bench| {
+        let epoch = bench.started_with(&[]);
+        bench.apply(once("a", epoch, &[0], 0));
+        bench.apply(ask("a", Wanted::Cancel, None));
+        let once_more = [once("a", epoch, &[0], 1)];
+        assert_eq!(bench.store.apply(&once_more).unwrap(), [Answer::Done]);
+        assert_eq!(bench.reader.steps(&workflow("a"), None, 9).unwrap()[0].status, StepStatus::Completed);
+        assert_eq!(bench.state("a"), (RunStatus::Running, true, None, Some(Wanted::Cancel)));
+        bench.apply(finish("a", epoch, End::Asked(Wanted::Cancel)));
+        assert_eq!(bench.apply(once("a", epoch, &[0], 1)), Answer::Fenced, "nobody owns it");
+    });
 }
 
 #[test]

@@ -58,6 +58,7 @@ impl Draws {
                 let effect = self.effect(id, epoch, reader);
                 act(id, epoch, path, effect)
             }
+            19 | 20 => once(id, epoch, self.one_of(&[path, &[300]]), self.one_of(&[0, 1])),
             _ => record(id, epoch, path, self.one_of(&["1", "2"])),
         }
     }

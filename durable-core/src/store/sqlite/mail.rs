@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::failure::OpError;
-use super::{DROP_ONE, insert_step, load, load_at, recorded, save};
+use super::steps::{insert_step, recorded};
+use super::{DROP_ONE, load, load_at, save};
 use crate::clock::Timestamp;
 use crate::key::{Position, WorkflowId};
 use crate::store::row::{
