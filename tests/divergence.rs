@@ -85,9 +85,12 @@ fn another_step_at_a_recorded_position_is_refused_with_both_places() {
     let text = divergence.to_string();
     assert!(text.starts_with("workflow \"a\" is not what was recorded: position 0 was recorded as step `alpha` (tests/divergence.rs:"), "{text}");
     assert!(text.contains("but this run calls step `beta` (tests/divergence.rs:"), "{text}");
-    for remedy in
-        ["Run the build that recorded it", "Engine::rewind(\"a\", \"alpha_0\")", "Engine::reset(\"a\")"]
-    {
+    for remedy in [
+        "if durable::patched(\"…\") { new } else { old }",
+        "run the build that recorded it",
+        "Engine::rewind(\"a\", \"alpha_0\")",
+        "Engine::reset(\"a\")",
+    ] {
         assert!(text.contains(remedy), "{text}");
     }
 }

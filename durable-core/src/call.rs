@@ -21,7 +21,7 @@ use crate::outcome::{Encoded, Undecodable, Unstorable, encode_failed};
 use crate::run::{Mode, Run, Slot};
 use crate::scope::{Scope, Ticket, What};
 use crate::signal::block_on;
-use crate::store::{Act, Answer, Effect, Kind, Op, Record, StepRecord};
+use crate::store::{Act, Answer, Effect, Kind, Op, StepRecord};
 use crate::{build, trace};
 
 /// What a position holds for its operation.
@@ -314,18 +314,16 @@ impl Call {
     pub(crate) fn submit(self, outcome: Encoded, attempts: u32) -> Result<Recording, Error> {
         let row = self.row(outcome.clone(), attempts);
         let at = row.timestamp;
-        let ticket = self.run().submit(row, self.slot)?;
-        Ok(Recording { call: self, outcome, at, ticket })
+        let submitted = self.run().submit(row, self.slot)?;
+        Ok(Recording { call: self, outcome, at, submitted })
     }
 
     /// The same, with what it does.
     pub(crate) fn submit_with(self, outcome: Encoded, effect: Effect) -> Result<Recording, Error> {
         let step = self.row(outcome.clone(), 1);
-        let (run, at) = (self.run(), step.timestamp);
-        run.check_record(Slot::New)?;
-        let record = Record { id: run.id.clone(), step };
-        let ticket = run.core.commits.submit(Op::Act(Act { record, effect }));
-        Ok(Recording { call: self, outcome, at, ticket })
+        let at = step.timestamp;
+        let submitted = self.run().submit_act(step, effect)?;
+        Ok(Recording { call: self, outcome, at, submitted })
     }
 
     /// Records the outcome of an operation that the engine itself has done, and ends it.
@@ -353,11 +351,12 @@ impl Call {
     ) -> Result<(Self, Timestamp, Answer), Error> {
         let step = self.row(outcome, 1);
         let (run, at) = (self.run(), step.timestamp);
-        run.check_record(self.slot)?;
-        let op = Op::Act(Act { record: Record { id: run.id.clone(), step }, effect });
+        let record = run.to_record(step, self.slot)?;
+        let markers = record.markers.clone();
+        let op = Op::Act(Act { record, effect });
         match self.here(run.core.commit(mode, op)).await? {
             Ok(answer @ (Answer::Lost | Answer::Undelivered(_))) => Ok((self, at, answer)),
-            answered => run.recorded(answered).map(|()| (self, at, Answer::Done)),
+            answered => run.recorded(answered, &markers).map(|()| (self, at, Answer::Done)),
         }
     }
 

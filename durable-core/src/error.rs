@@ -359,6 +359,7 @@ pub(crate) const CHILD: &str = "child";
 pub(crate) fn kind_word(kind: Kind) -> &'static str {
     match kind {
         Kind::Step | Kind::Once => "step",
+        Kind::Patch => "patch",
         Kind::Child => CHILD,
         Kind::Workflow => "workflow",
         Kind::Sleep => "sleep",

@@ -36,6 +36,7 @@ pub(crate) struct History {
     decisions: BTreeMap<usize, Decision>,
     /// The step that was reached last: the next one is mostly the one after it.
     near: AtomicUsize,
+    has_markers: bool,
 }
 
 /// What is kept of a row for all of the run.
@@ -160,6 +161,7 @@ impl History {
     }
 
     fn push(&mut self, row: &StepRow<'_>) {
+        self.has_markers |= row.kind == Kind::Patch;
         let step = Step {
             timestamp: row.timestamp,
             args_fingerprint: row.args_fingerprint,
@@ -243,6 +245,17 @@ impl History {
         Some(step)
     }
 
+    /// The name of the patch whose marker is recorded at the position with this path.
+    pub(crate) fn marker(&self, path: &[u32]) -> Option<&str> {
+        let step = if self.has_markers { self.find(path) } else { None };
+        step.filter(|step| step.kind() == Kind::Patch).map(Recorded::name)
+    }
+
+    /// Whether anything is recorded at the position with this path or below it.
+    pub(crate) fn is_taken(&self, path: &[u32]) -> bool {
+        self.after(|other| other < path).is_some_and(|step| step.path().starts_with(path))
+    }
+
     /// The first step recorded in a scope below the position with this path.
     pub(crate) fn first_below(&self, path: &[u32]) -> Option<Recorded<'_>> {
         self.after(|other| other <= path).filter(|step| step.is_below(path))
@@ -279,7 +292,8 @@ impl History {
             if skipped.is_some_and(|child| step.is_below(child)) {
                 continue;
             }
-            if !step.step().reached.load(Ordering::Relaxed) {
+            // A marker whose patch is gone from the code is of no more use.
+            if step.kind() != Kind::Patch && !step.step().reached.load(Ordering::Relaxed) {
                 keys.push(step.key());
             } else if step.kind() == Kind::Child {
                 skipped = Some(step.path());
@@ -304,8 +318,9 @@ impl History {
             return;
         }
         let left = Self::with_room(self.texts.bytes_max());
-        let Self { steps, paths, shapes, texts, mut decisions, .. } = std::mem::replace(self, left);
-        self.shapes = shapes;
+        let Self { steps, paths, shapes, texts, mut decisions, has_markers, .. } =
+            std::mem::replace(self, left);
+        (self.shapes, self.has_markers) = (shapes, has_markers);
         let mut start = 0;
         for (number, step) in steps.into_iter().enumerate() {
             let (output, end) = (texts.take(number), step.path_end as usize);

@@ -38,6 +38,7 @@ mod outcome;
 #[cfg(feature = "sqlite")]
 mod owner;
 mod parallel;
+mod patch;
 mod poll;
 mod pool;
 pub mod private;
@@ -77,6 +78,7 @@ pub use crate::mail::{NAME_BYTES_MAX, Topic, recv, send, send_once};
 pub use crate::moments::{Random, cancelled, idempotency_key, now, random, resource, try_resource, uuid};
 pub use crate::outcome::{Undecodable, Unstorable};
 pub use crate::parallel::{Branch, Branches, join, map, scope};
+pub use crate::patch::patched;
 pub use crate::probe::Value;
 pub use crate::racing::{Elapsed, Next, Race, Timeout, Unordered, race, timeout, unordered};
 pub use crate::sleep::{sleep, sleep_until};

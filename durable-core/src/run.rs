@@ -1,11 +1,13 @@
-//! One execution of a workflow. A run that is stopped records nothing any more. Knows no positions.
+//! One execution of a workflow. A run that is stopped records nothing any more, but what became of a step that
+//! had begun and is not to run again. Hands out no positions.
 
 mod ambient;
+mod markers;
 
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::panic::{panic_any, resume_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, ready};
@@ -17,11 +19,12 @@ use crate::history::History;
 use crate::key::WorkflowId;
 use crate::signal::{Given, Signal};
 use crate::store::batch::{Answered, Ticket};
-use crate::store::{Answer, Awaits, Epoch, Op, Record, StepRecord};
+use crate::store::{Act, Answer, Awaits, Effect, Epoch, Op, Record, StepRecord};
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Mutex, MutexGuard, lock, thread_local};
 
 pub(crate) use self::ambient::{Ambient, StepContext};
+use self::markers::Markers;
 
 /// One execution of a workflow id.
 pub(crate) struct Run {
@@ -36,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) mode: Mode,
     /// Whether nobody calls for it: it can be unloaded from memory while it waits.
     pub(crate) in_background: bool,
+    /// The markers that are not recorded yet.
+    pub(crate) markers: Markers,
     recorded: AtomicU32,
     fault: OnceLock<Error>,
     abandoned: AtomicBool,
@@ -106,6 +111,7 @@ impl Run {
             history,
             mode,
             in_background,
+            markers: Markers::default(),
             recorded: AtomicU32::new(0),
             fault: OnceLock::new(),
             abandoned: AtomicBool::new(false),
@@ -298,28 +304,46 @@ impl Run {
         }
     }
 
-    /// Records an outcome. After an error nothing more of this run is recorded.
+    /// Records an outcome, and the markers that it rests on. After an error nothing more of this run is recorded.
     pub(crate) fn record(&self, step: StepRecord, slot: Slot) -> Result<(), Error> {
-        self.check_record(slot)?;
-        self.recorded(self.core.commits.commit(Op::Record(Record { id: self.id.clone(), step })))
+        let record = self.to_record(step, slot)?;
+        let markers = record.markers.clone();
+        self.recorded(self.core.commits.commit(Op::Record(record)), &markers)
     }
 
-    /// Hands an outcome over to be recorded; what comes of it is told to [`Run::recorded`].
-    pub(crate) fn submit(&self, step: StepRecord, slot: Slot) -> Result<Ticket, Error> {
-        self.check_record(slot)?;
-        Ok(self.core.commits.submit(Op::Record(Record { id: self.id.clone(), step })))
+    /// Hands over the same to be recorded.
+    pub(crate) fn submit(&self, step: StepRecord, slot: Slot) -> Result<Submitted, Error> {
+        let record = self.to_record(step, slot)?;
+        let markers = record.markers.clone();
+        Ok(Submitted { ticket: self.core.commits.submit(Op::Record(record)), markers })
     }
 
-    pub(crate) fn check_record(&self, slot: Slot) -> Result<(), Error> {
-        if slot == Slot::Begun {
-            return self.core.check_process();
+    /// Hands over an outcome to be recorded with what it does.
+    pub(crate) fn submit_act(&self, step: StepRecord, effect: Effect) -> Result<Submitted, Error> {
+        let record = self.to_record(step, Slot::New)?;
+        let markers = record.markers.clone();
+        Ok(Submitted { ticket: self.core.commits.submit(Op::Act(Act { record, effect })), markers })
+    }
+
+    /// What is recorded with an outcome: the markers that it rests on.
+    pub(crate) fn to_record(&self, step: StepRecord, slot: Slot) -> Result<Record, Error> {
+        let markers = self.markers.before(&step.position);
+        if slot == Slot::New {
+            self.check_record(1 + markers.len())?;
         }
+        self.core.check_process()?;
+        Ok(Record { id: self.id.clone(), step, markers })
+    }
+
+    /// That the run may record so many rows more.
+    fn check_record(&self, rows: usize) -> Result<(), Error> {
         if let Some(fault) = self.fault() {
             return Err(fault.clone());
         }
-        self.core.check_process()?;
-        let before = self.recorded.fetch_add(1, Ordering::Relaxed) as usize + self.history.len();
-        if before >= self.settings.steps_max as usize {
+        // No record has so many markers as a u32 can count.
+        let more = u32::try_from(rows).unwrap_or(u32::MAX);
+        let before = self.recorded.fetch_add(more, Ordering::Relaxed) as usize + self.history.len();
+        if before + rows > self.settings.steps_max as usize {
             return Err(Error::TooManySteps {
                 workflow: self.id.clone(),
                 steps_max: self.settings.steps_max,
@@ -328,10 +352,13 @@ impl Run {
         Ok(())
     }
 
-    /// What came of a record.
-    pub(crate) fn recorded(&self, answered: Answered) -> Result<(), Error> {
+    /// What came of a record, and of these markers with it.
+    pub(crate) fn recorded(&self, answered: Answered, markers: &[StepRecord]) -> Result<(), Error> {
         let fault = match answered {
-            Ok(Answer::Done) => return Ok(()),
+            Ok(Answer::Done) => {
+                self.markers.remove(markers);
+                return Ok(());
+            }
             Ok(Answer::Wanted(wanted)) => Error::wanted(&self.id, wanted),
             Ok(_) => Error::LostOwnership { workflow: self.id.clone() },
             Err(source) => Error::store(&self.id, source),
@@ -339,6 +366,20 @@ impl Run {
         // Before anybody else hears of it: a branch that records meanwhile would stand after a gap.
         self.stop(fault.clone());
         Err(fault)
+    }
+}
+
+/// A record that was handed over.
+pub(crate) struct Submitted {
+    ticket: Ticket,
+    markers: Vec<StepRecord>,
+}
+
+impl Submitted {
+    /// Ready once it is as durable as the store makes it.
+    pub(crate) fn poll(&mut self, run: &Run, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let answered = ready!(Pin::new(&mut self.ticket).poll(cx));
+        Poll::Ready(run.recorded(answered, &self.markers))
     }
 }
 

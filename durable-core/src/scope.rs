@@ -101,13 +101,12 @@ impl Scope {
         }
         let mut under_way = self.under_way();
         if let Some(first) = &*under_way {
-            let how = if first.dropped { Overlap::Dropped } else { Overlap::Running };
-            return Err(self.unstructured(&first.what, &what, how));
+            return Err(self.overlaps(first, &what));
         }
         *under_way = Some(UnderWay { what, dropped: false });
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let position = self.next(None);
+        self.next.store(position.number() + 1, Ordering::Relaxed);
         drop(under_way);
-        let position = Position::within(&self.path, number);
         Ok(Ticket { scope: Arc::clone(self), position, what, ended: false, in_flight: false })
     }
 
@@ -123,6 +122,43 @@ impl Scope {
         let scope = Self::new(Arc::clone(&self.run), path, started);
         let (label, parent) = (Some(what.name), Some(Arc::clone(self)));
         Arc::new(Self { label, parent, is_optional: what.is_open(), ..scope })
+    }
+
+    /// Takes the next position for a marker that needs no time, if `takes` says so of it.
+    pub(crate) fn mark(
+        &self,
+        what: What,
+        takes: impl FnOnce(&Position) -> bool,
+    ) -> Result<Option<Position>, Error> {
+        Run::forget_unwinding();
+        if let Some(fault) = self.run.refuses() {
+            return Err(fault.clone());
+        }
+        let under_way = self.under_way();
+        if let Some(first) = &*under_way {
+            return Err(self.overlaps(first, &what));
+        }
+        let position = self.next(Some(what.name));
+        if !takes(&position) {
+            return Ok(None);
+        }
+        self.next.store(position.number() + 1, Ordering::Relaxed);
+        Ok(Some(position))
+    }
+
+    /// The next position: not one where the marker of a patch is recorded other than `patch`, since the code asks
+    /// for that no more.
+    fn next(&self, patch: Option<&str>) -> Position {
+        let mut position = Position::within(&self.path, self.next.load(Ordering::Relaxed));
+        while self.run.history.marker(position.path()).is_some_and(|marker| patch != Some(marker)) {
+            position = Position::within(&self.path, position.number() + 1);
+        }
+        position
+    }
+
+    fn overlaps(&self, first: &UnderWay, second: &What) -> Error {
+        let how = if first.dropped { Overlap::Dropped } else { Overlap::Running };
+        self.unstructured(&first.what, second, how)
     }
 
     /// That all operations have ended which began here, now that `around` ends whose branch this is.

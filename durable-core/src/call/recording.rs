@@ -1,21 +1,20 @@
 //! An operation whose outcome is on its way into the store.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::Call;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::outcome::Encoded;
-use crate::store::batch::Ticket as StoreTicket;
+use crate::run::Submitted;
 
 /// An operation whose outcome is being recorded.
 pub(crate) struct Recording {
     pub(crate) call: Call,
     pub(crate) outcome: Encoded,
     pub(crate) at: Timestamp,
-    pub(super) ticket: StoreTicket,
+    pub(super) submitted: Submitted,
 }
 
 impl Recording {
@@ -24,8 +23,8 @@ impl Recording {
         if let Err(fault) = self.call.ticket.check_here() {
             return Poll::Ready(Err(fault));
         }
-        let answered = ready!(Pin::new(&mut self.ticket).poll(cx));
-        Poll::Ready(self.call.run().recorded(answered))
+        let run = self.call.run();
+        self.submitted.poll(run, cx)
     }
 
     /// Waits until the outcome is recorded. After a fault it never ends.

@@ -131,7 +131,12 @@ impl fmt::Display for Divergence {
         };
         match difference {
             Difference::Operation { .. } | Difference::Missing { .. } | Difference::Decision { .. } => {
-                write!(f, ". Run the build that recorded it, or give up")?;
+                let keep =
+                    "keep the old way for such runs: `if durable::patched(\"…\") { new } else { old }`";
+                write!(
+                    f,
+                    ". If you changed the code, {keep}; or run the build that recorded it, or give up"
+                )?;
             }
             Difference::Arguments => write!(f, ". Sort what the steps are called for, or give up")?,
         }

@@ -42,7 +42,10 @@ fn divergence(difference: Difference) -> Error {
 fn a_divergence_names_both_sides_and_what_to_do() {
     let give_up = "or give up what comes from there on with `Engine::rewind(\"order-7\", \"charge_1\")`, or the whole \
                    run with `Engine::reset(\"order-7\")`";
-    let remedies = format!("Run the build that recorded it, {give_up}");
+    let remedies = format!(
+        "If you changed the code, keep the old way for such runs: `if durable::patched(\"…\") {{ new }} else {{ old }}`; \
+         or run the build that recorded it, {give_up}"
+    );
     let sides = "workflow \"order-7\" is not what was recorded: position 1 was recorded as step `charge` \
                  (src/orders.rs:12) 3 h ago, but this run calls step `ship` (src/orders.rs:12) there";
     check(

@@ -205,7 +205,7 @@ fn stored(count: u32) -> (MemoryStore, Epoch) {
         let status = if number % 3 == 0 { Bad } else { Ok };
         let path = [0, number / 2, number % 2];
         let step = StepRecord { epoch, ..step(&path, Kind::Step, status, &output(&path)) };
-        store.apply(&[Op::Record(Record { id: id(), step })]).unwrap();
+        store.apply(&[Op::Record(Record { id: id(), step, markers: Vec::new() })]).unwrap();
     }
     (store, epoch)
 }

@@ -172,7 +172,7 @@ fn record(id: &str, epoch: Epoch, path: &[u32], output: &str) -> Op {
         build: 1 << 63,
         edited: false,
     };
-    Op::Record(Record { id: workflow(id), step })
+    Op::Record(Record { id: workflow(id), step, markers: Vec::new() })
 }
 
 fn finish(id: &str, epoch: Epoch, end: End) -> Op {
@@ -353,9 +353,60 @@ fn a_recorded_step_reads_back_as_it_was_given_and_stays() {
 
 /// A record of a step that runs at most once, after so many attempts.
 fn once(id: &str, epoch: Epoch, path: &[u32], attempts: u32) -> Op {
-    let Op::Record(Record { id, step }) = record(id, epoch, path, "1") else { unreachable!() };
+    let Op::Record(record) = record(id, epoch, path, "1") else { unreachable!() };
     let status = if attempts == 0 { StepStatus::Failed } else { StepStatus::Completed };
-    Op::Record(Record { id, step: StepRecord { kind: Kind::Once, attempts, status, ..step } })
+    let step = StepRecord { kind: Kind::Once, attempts, status, ..record.step };
+    Op::Record(Record { step, ..record })
+}
+
+/// A record of the step at `path` with a marker before it and one in another branch.
+fn marked(id: &str, epoch: Epoch, path: &[u32]) -> Op {
+    let Op::Record(record) = record(id, epoch, path, "1") else { unreachable!() };
+    let marker = |path: &[u32]| StepRecord {
+        kind: Kind::Patch,
+        position: position(path),
+        name: "p".into(),
+        ..record.step.clone()
+    };
+    Op::Record(Record { markers: vec![marker(&[0]), marker(&[7, 1, 0])], ..record })
+}
+
+#[test]
+fn an_outcome_is_recorded_together_with_the_markers_that_it_rests_on() {
+    each_store(|bench| {
+        let epoch = bench.started_with(&[]);
+        assert_eq!(bench.apply(marked("a", epoch, &[9])), Answer::Done);
+        assert_eq!(bench.positions("a"), ["0", "7.1.0", "9"]);
+        let steps = bench.reader.steps(&workflow("a"), None, 9).unwrap();
+        assert_eq!((steps[0].kind, steps[0].key().as_str()), (Kind::Patch, "p_0"));
+        assert_eq!(bench.apply(marked("a", epoch, &[10])), Answer::Done, "they are there already");
+        assert_eq!(bench.positions("a"), ["0", "7.1.0", "9", "10"]);
+    });
+}
+
+#[test]
+fn an_outcome_that_is_refused_leaves_no_marker() {
+    each_store(|bench| {
+        let epoch = bench.started_with(&[&[9]]);
+        let before = bench.dump();
+        assert_eq!(bench.apply(marked("a", STALE, &[10])), Answer::Fenced);
+        let Op::Record(Record { id, step, markers }) = marked("a", epoch, &[9]) else { panic!() };
+        let step = StepRecord { output: "2".into(), ..step };
+        assert_eq!(bench.apply(Op::Record(Record { id, step, markers })), Answer::Fenced);
+        assert_eq!(bench.dump(), before);
+    });
+}
+
+#[test]
+fn the_outcome_of_a_step_that_had_begun_brings_its_markers_too() {
+    each_store(|bench| {
+        let epoch = bench.started_with(&[]);
+        bench.apply(once("a", epoch, &[9], 0));
+        let Op::Record(Record { markers, .. }) = marked("a", epoch, &[9]) else { panic!() };
+        let Op::Record(ended) = once("a", epoch, &[9], 1) else { panic!() };
+        assert_eq!(bench.apply(Op::Record(Record { markers, ..ended })), Answer::Done);
+        assert_eq!(bench.positions("a"), ["0", "7.1.0", "9"]);
+    });
 }
 
 #[test]
@@ -387,9 +438,9 @@ fn nothing_else_takes_the_place_of_the_record_that_a_step_began() {
             Answer::Fenced,
             "an outcome in the place of another"
         );
-        let Op::Record(Record { id, step }) = once("a", old, &[1], 1) else { panic!() };
-        let other = StepRecord { name: "pay".into(), ..step };
-        assert_eq!(bench.apply(Op::Record(Record { id, step: other })), Answer::Fenced, "of another step");
+        let Op::Record(Record { id, step, markers }) = once("a", old, &[1], 1) else { panic!() };
+        let step = StepRecord { name: "pay".into(), ..step };
+        assert_eq!(bench.apply(Op::Record(Record { id, step, markers })), Answer::Fenced, "of another step");
         let Answer::Claimed(new) = bench.apply(claim("a", old, &[], 1)) else { panic!() };
         let before = bench.dump();
         for epoch in [old, new] {

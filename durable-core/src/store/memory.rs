@@ -132,6 +132,22 @@ impl Tables {
     }
 
     fn record(&mut self, record: &Record) -> Answer {
+        let answer = self.record_step(record);
+        if answer == Answer::Done {
+            self.mark(record);
+        }
+        answer
+    }
+
+    /// Adds what a recorded outcome rests on.
+    fn mark(&mut self, record: &Record) {
+        let steps = self.steps.entry(record.id.clone()).or_default();
+        for marker in &record.markers {
+            steps.entry(marker.position.clone()).or_insert_with(|| marker.clone());
+        }
+    }
+
+    fn record_step(&mut self, record: &Record) -> Answer {
         let owned = self.at(&record.id, record.step.epoch).filter(|run| run.owner.is_some());
         let Some(&mut RunRecord { wanted, .. }) = owned else { return Answer::Fenced };
         let steps = self.steps.entry(record.id.clone()).or_default();

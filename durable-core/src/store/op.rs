@@ -102,6 +102,9 @@ pub struct Record {
     pub id: WorkflowId,
     /// The outcome; its `epoch` is the ownership that records it.
     pub step: StepRecord,
+    /// What it rests on, recorded with it where nothing is recorded yet: none of it without the outcome, and not the
+    /// outcome without all of it.
+    pub markers: Vec<StepRecord>,
 }
 
 /// See [`Op::Act`].

@@ -352,9 +352,10 @@ const WANTED: [(&str, Wanted); 2] = [("CANCEL", Wanted::Cancel), ("PAUSE", Wante
 const STEP_STATUSES: [(&str, StepStatus); 2] =
     [("COMPLETED", StepStatus::Completed), ("FAILED", StepStatus::Failed)];
 
-const KINDS: [(&str, Kind); 13] = [
+const KINDS: [(&str, Kind); 14] = [
     ("step", Kind::Step),
     ("once", Kind::Once),
+    ("patch", Kind::Patch),
     ("child", Kind::Child),
     ("workflow", Kind::Workflow),
     ("sleep", Kind::Sleep),

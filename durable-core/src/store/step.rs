@@ -23,6 +23,8 @@ pub enum Kind {
     /// One with `at_most_once`. Before its body runs, a row is recorded that failed after 0 attempts; the
     /// outcome takes its place.
     Once,
+    /// The marker of `durable::patched`: the run takes the new way from here.
+    Patch,
     /// A workflow called plainly inside a run: its steps are positions below its own.
     Child,
     /// A workflow started by its entry point inside a run: a run of its own.

@@ -113,6 +113,23 @@ fn a_message_is_received_once() {
 }
 
 #[test]
+fn an_act_brings_its_markers_and_one_that_is_refused_brings_none() {
+    each_store(|bench| {
+        let epoch = bench.started_with(&[]);
+        let act = |effect| {
+            let Op::Record(record) = marked("a", epoch, &[9]) else { unreachable!() };
+            Op::Act(Act { record, effect })
+        };
+        assert_eq!(bench.apply(act(Effect::Receive(1))), Answer::Lost, "there is none");
+        assert_eq!(bench.positions("a"), [""; 0]);
+        bench.apply(send("a", "approval", "k", "1"));
+        let (_, number) = bench.next("a", "approval").unwrap();
+        assert_eq!(bench.apply(act(Effect::Receive(number))), Answer::Done);
+        assert_eq!(bench.positions("a"), ["0", "7.1.0", "9"]);
+    });
+}
+
+#[test]
 fn a_second_message_of_one_key_is_not_sent_even_when_the_first_was_received() {
     each_store(|bench| {
         let epoch = bench.started_with(&[]);

@@ -59,6 +59,7 @@ impl Draws {
                 act(id, epoch, path, effect)
             }
             19 | 20 => once(id, epoch, self.one_of(&[path, &[300]]), self.one_of(&[0, 1])),
+            21 => marked(id, epoch, path),
             _ => record(id, epoch, path, self.one_of(&["1", "2"])),
         }
     }

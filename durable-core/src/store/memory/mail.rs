@@ -51,10 +51,13 @@ impl Mail {
 
 impl Tables {
     pub(super) fn act(&mut self, act: &Act) -> Answer {
-        let Record { id, step } = &act.record;
+        let Record { id, step, .. } = &act.record;
         let is_new = self.steps.get(id).is_none_or(|steps| !steps.contains_key(&step.position));
-        let recorded = self.record(&act.record);
-        if recorded != Answer::Done || !is_new {
+        if !is_new {
+            return self.record(&act.record);
+        }
+        let recorded = self.record_step(&act.record);
+        if recorded != Answer::Done {
             return recorded;
         }
         let done = match &act.effect {
@@ -66,9 +69,9 @@ impl Tables {
                 Answer::Done
             }
         };
-        if done != Answer::Done
-            && let Some(steps) = self.steps.get_mut(id)
-        {
+        if done == Answer::Done {
+            self.mark(&act.record);
+        } else if let Some(steps) = self.steps.get_mut(id) {
             steps.remove(&step.position);
         }
         done

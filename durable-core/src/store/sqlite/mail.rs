@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::failure::OpError;
-use super::steps::{insert_step, recorded};
+use super::steps::{insert_step, mark, recorded};
 use super::{DROP_ONE, load, load_at, save};
 use crate::clock::Timestamp;
 use crate::key::{Position, WorkflowId};
@@ -17,7 +17,7 @@ use crate::store::{
 
 /// The outcome goes first: whoever may not record it must have no effect either.
 pub(super) fn act(connection: &Connection, op: &Act) -> Result<Answer, OpError> {
-    let Record { id, step } = &op.record;
+    let Record { id, step, .. } = &op.record;
     if !insert_step(connection, &op.record)? {
         return recorded(connection, &op.record);
     }
@@ -30,9 +30,10 @@ pub(super) fn act(connection: &Connection, op: &Act) -> Result<Answer, OpError> 
             Answer::Done
         }
     };
-    if done != Answer::Done {
-        connection.prepare_cached(DROP_ONE)?.execute(params![id.as_str(), step.position.to_bytes()])?;
+    if done == Answer::Done {
+        return mark(connection, &op.record);
     }
+    connection.prepare_cached(DROP_ONE)?.execute(params![id.as_str(), step.position.to_bytes()])?;
     Ok(done)
 }
 

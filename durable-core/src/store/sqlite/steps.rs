@@ -28,7 +28,7 @@ const STEP: &str =
     concat!("select ", step_columns!(), " from steps where workflow_id = ?1 and position = ?2");
 
 pub(super) fn record(connection: &Connection, op: &Record) -> Result<Answer, OpError> {
-    if insert_step(connection, op)? { Ok(Answer::Done) } else { recorded(connection, op) }
+    if insert_step(connection, op)? { mark(connection, op) } else { recorded(connection, op) }
 }
 
 /// Whether the step was inserted now.
@@ -48,10 +48,27 @@ pub(super) fn recorded(connection: &Connection, op: &Record) -> Result<Answer, O
         (Some(begun), _) if transition::completes(&begun, &op.step) => {
             let mut statement = connection.prepare_cached(REPLACE)?;
             step_params(&op.id, &op.step, |params| statement.execute(params))?;
-            Ok(Answer::Done)
+            mark(connection, op)
         }
         (_, Some(wanted)) => Ok(Answer::Wanted(wanted)),
         (Some(recorded), None) => Ok(transition::record_again(&recorded, &op.step)),
         (None, None) => Ok(Answer::Fenced),
     }
+}
+
+const MARK: &str = concat!(
+    "insert into steps (workflow_id, ",
+    step_columns!(),
+    ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) on conflict do nothing"
+);
+
+/// Adds what a recorded outcome rests on.
+pub(super) fn mark(connection: &Connection, op: &Record) -> Result<Answer, OpError> {
+    if !op.markers.is_empty() {
+        let mut statement = connection.prepare_cached(MARK)?;
+        for marker in &op.markers {
+            step_params(&op.id, marker, |params| statement.execute(params))?;
+        }
+    }
+    Ok(Answer::Done)
 }
