@@ -417,7 +417,7 @@ fn a_race_that_was_changed_is_refused_with_both_sides() {
     for (change, text) in [
         ("join", "position 0 was recorded as race `race` (tests/racing.rs:"),
         ("step", "but this run calls step `plain` (tests/racing.rs:"),
-        ("fewer", "but this run has no such branch among its 1; the code changed. Run the build"),
+        ("fewer", "but this run has no such branch among its 1; the code changed. If you changed the code"),
     ] {
         let (engine, _, switches) = engine();
         let run = || block_on(changing::durable("x").on(&engine).run());

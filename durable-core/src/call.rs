@@ -3,106 +3,28 @@
 //! name; every other one is a divergence.
 //! Knows no SQL, no JSON and no body.
 
+mod found;
 mod recording;
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::Poll;
 
+use self::found::Unread;
+pub(crate) use self::found::{Found, Known, Reading};
 pub(crate) use self::recording::Recording;
 use crate::args::Args;
 use crate::clock::Timestamp;
 use crate::error::{Difference, Divergence, Error, Operation, kind_word};
 use crate::failed::{FailureKind, StepFailed};
-use crate::history::{Recorded, Text};
+use crate::history::Recorded;
 use crate::key::{Position, Site, StepKey};
 use crate::outcome::{Encoded, Undecodable, Unstorable, encode_failed};
 use crate::run::{Mode, Run, Slot};
 use crate::scope::{Scope, Ticket, What};
-use crate::signal::block_on;
 use crate::store::{Act, Answer, Effect, Kind, Op, StepRecord};
 use crate::{build, trace};
-
-/// What a position holds for its operation.
-pub(crate) enum Known {
-    /// Nothing: the body is to run.
-    Nothing(Call),
-    /// An outcome.
-    Output(Call, Text),
-}
-
-/// What a look at a position found.
-pub(crate) enum Found {
-    Known(Known),
-    /// An outcome that is not in memory.
-    Unread(Unread),
-}
-
-impl Found {
-    /// Reads what is not in memory on this thread.
-    pub(crate) fn here(self) -> Result<Known, Error> {
-        match self {
-            Self::Known(known) => Ok(known),
-            Self::Unread(unread) => {
-                let text = block_on(unread.text(Mode::Called))?;
-                Ok(Known::Output(unread.call, text))
-            }
-        }
-    }
-
-    /// Waits for what is not in memory.
-    pub(crate) async fn awaited(self) -> Result<Known, Error> {
-        match self {
-            Self::Known(known) => Ok(known),
-            Self::Unread(unread) => {
-                let mut reading = unread.read();
-                let text = poll_fn(|cx| reading.poll(cx)).await?;
-                Ok(Known::Output(reading.call, text))
-            }
-        }
-    }
-}
-
-/// An operation whose recorded output has to be read.
-pub(crate) struct Unread {
-    call: Call,
-    number: usize,
-}
-
-impl Unread {
-    /// Has it read, without blocking this thread if the run is polled.
-    pub(crate) fn read(self) -> Reading {
-        let text = Box::pin(self.text(self.call.run().mode));
-        Reading { call: self.call, text }
-    }
-
-    fn text(&self, mode: Mode) -> impl Future<Output = Result<Text, Error>> + Send + use<> {
-        let (run, number) = (self.call.run(), self.number);
-        let (core, history, id) = (Arc::clone(&run.core), Arc::clone(&run.history), run.id.clone());
-        async move {
-            let of = id.clone();
-            let text = core.read(mode, move |reader| history.read(&of, number, reader)).await;
-            text.map_err(|source| Error::store(&id, source))
-        }
-    }
-}
-
-/// An operation whose recorded output is being read.
-pub(crate) struct Reading {
-    pub(crate) call: Call,
-    text: Pin<Box<dyn Future<Output = Result<Text, Error>> + Send>>,
-}
-
-impl Reading {
-    /// Ready with the output.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Text, Error>> {
-        match self.call.ticket.check_here() {
-            Ok(()) => self.text.as_mut().poll(cx),
-            Err(fault) => Poll::Ready(Err(fault)),
-        }
-    }
-}
 
 /// A durable operation under way.
 pub(crate) struct Call {
