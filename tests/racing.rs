@@ -8,10 +8,15 @@ mod store;
 mod support;
 
 use std::future::pending;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use crashes::{check_crashes, output, rows};
+use durable::store::memory::MemoryStore;
 use durable::store::{Kind, StepStatus};
 use durable::{Error, RunError, step, workflow};
+use store::{Asks, Before, Faulty};
 use support::{Log, Switches, block_on, engine, keys};
 
 /// Comes back to the executor so many times before it is ready.
@@ -66,6 +71,55 @@ fn the_branch_that_ends_first_wins_and_that_is_recorded() {
 #[test]
 fn a_decision_stands_whatever_write_the_process_dies_at() {
     check_crashes(&["race_1"], |engine| block_on(raced::durable("x", vec![3, 1, 2]).on(engine).run()));
+}
+
+#[workflow]
+async fn tells(what: u32) -> u32 {
+    let (one, error) = (async { 1 }, async { Err::<u32, u32>(1) });
+    let told = match what {
+        0 => durable::race!(one, pending()),
+        1 => durable::try_join!(error, pending::<Result<u32, u32>>()).unwrap_err(),
+        2 => durable::timeout(Duration::ZERO, one).await.unwrap_or(1),
+        _ => durable::unordered([one], 1).next().await.map_or(0, |(_, one)| one),
+    };
+    Log::note("told");
+    told
+}
+
+// The store is held while it writes the decision; that is the last thing before the end of the run.
+#[test]
+fn nobody_hears_of_a_decision_before_it_is_recorded() {
+    for (what, key) in ["race_0", "try_join_0", "timeout_0", "next_1"].into_iter().enumerate() {
+        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+        let (held, writes) = (Arc::clone(&gate), Arc::new(AtomicU32::new(0)));
+        let seen = Arc::clone(&writes);
+        let before: Before = Arc::new(move |call| {
+            if call == "apply" && seen.fetch_add(1, Ordering::SeqCst) > 0 {
+                drop(held.1.wait_while(held.0.lock().unwrap(), |open| !*open).unwrap());
+            }
+            Ok(())
+        });
+        let (log, switches) = (Log::default(), Switches::default());
+        let store = Faulty::new(Asks(MemoryStore::default(), before), vec![]);
+        let engine = support::builder(&log, &switches).store(store).unwrap();
+        let run = tells::durable("x", u32::try_from(what).unwrap()).on(&engine).run();
+        let mut run = Box::pin(run);
+        let mut ended = false;
+        while writes.load(Ordering::SeqCst) < 2 {
+            ended |= block_on(smol::future::poll_once(&mut run)).is_some();
+            std::thread::yield_now();
+        }
+        for _ in 0..20 {
+            ended |= ended || block_on(smol::future::poll_once(&mut run)).is_some();
+        }
+        let told = log.lines();
+        // Before anything is said of it: the engine waits for the store when it is dropped.
+        *gate.0.lock().unwrap() = true;
+        gate.1.notify_all();
+        assert!(!ended && told.is_empty(), "{key}");
+        assert_eq!(block_on(run).unwrap(), 1);
+        assert!(output(&engine, "x", key).is_some());
+    }
 }
 
 #[workflow]
