@@ -3,6 +3,7 @@
 //! Knows no positions and no user code.
 
 mod builder;
+mod reading;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::run::Ambient;
 use crate::store::{Answer, Epoch, Op, Ownership, Reset, Rewind, RunRecord, StepRecord, StoreError};
 
 pub use builder::Builder;
+pub use reading::RunHistory;
 
 /// The most steps that one run records, unless [`Builder::steps_max`] says otherwise.
 pub const STEPS_MAX: u32 = 1_000_000;

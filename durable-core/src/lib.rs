@@ -64,7 +64,7 @@ pub use crate::clock::{Alarm, Clock, SystemClock, TestClock, Timestamp};
 pub use crate::engine::open;
 pub use crate::engine::{
     Builder, Engine, EngineGuard, HISTORY_BYTES_MAX, PAYLOAD_BYTES_MAX, PAYLOAD_WARN_BYTES, RECOVERIES_MAX,
-    Runs, STEPS_MAX, set_global,
+    RunHistory, Runs, STEPS_MAX, set_global,
 };
 pub use crate::error::{
     Difference, Divergence, Error, InputMismatch, Operation, Overlap, RunError, Unstructured,

@@ -161,6 +161,15 @@ pub trait StepReader: Send {
     /// dropped.
     fn position(&mut self, id: &WorkflowId, key: &str) -> Result<Option<Position>, StoreError>;
 
+    /// Shows `visit` the rows of a run in the order of their positions, from after `after`, until it breaks off;
+    /// one that cannot be read is shown as its error, and those after it follow.
+    fn inspect(
+        &mut self,
+        id: &WorkflowId,
+        after: Option<&Position>,
+        visit: &mut dyn FnMut(Result<StepRow<'_>, CorruptRow>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+
     /// Shows `visit` the steps of a run in the order of their positions, from after `after`, until it breaks
     /// off. Those before a row that cannot be read have been shown when that is returned.
     fn scan(
@@ -168,7 +177,17 @@ pub trait StepReader: Send {
         id: &WorkflowId,
         after: Option<&Position>,
         visit: &mut dyn FnMut(StepRow<'_>) -> ControlFlow<()>,
-    ) -> Result<(), StoreError>;
+    ) -> Result<(), StoreError> {
+        let mut corrupt = None;
+        self.inspect(id, after, &mut |row| match row {
+            Ok(row) => visit(row),
+            Err(row) => {
+                corrupt = Some(row);
+                ControlFlow::Break(())
+            }
+        })?;
+        corrupt.map_or(Ok(()), |row| Err(row.into()))
+    }
 
     /// At most `limit` steps of a run in the order of their positions, from after `after`.
     fn steps(

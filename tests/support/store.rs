@@ -108,6 +108,16 @@ impl StepReader for Asks<Box<dyn StepReader>> {
         self.0.scan(id, after, visit)
     }
 
+    fn inspect(
+        &mut self,
+        id: &WorkflowId,
+        after: Option<&Position>,
+        visit: &mut dyn FnMut(Result<StepRow<'_>, CorruptRow>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        (self.1)("inspect")?;
+        self.0.inspect(id, after, visit)
+    }
+
     fn due(
         &mut self,
         until: Timestamp,

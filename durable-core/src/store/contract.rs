@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 
 use super::memory::MemoryStore;
 use super::{
-    Answer, Claim, Disown, End, Epoch, Finish, Kind, Op, OwnerId, Record, Release, Reset, Rewind, RunRecord,
-    RunStatus, Start, StepReader, StepRecord, StepRow, StepStatus, StepStore,
+    Answer, Claim, CorruptRow, Disown, End, Epoch, Finish, Kind, Op, OwnerId, Record, Release, Reset, Rewind,
+    RunRecord, RunStatus, Start, StepReader, StepRecord, StepRow, StepStatus, StepStore,
 };
 use crate::clock::Timestamp;
 use crate::key::{Position, WorkflowId};
@@ -604,7 +604,15 @@ fn a_scan_passes_the_rows_in_order_until_it_is_told_to_break_off() {
             };
             bench.reader.scan(&workflow("a"), after.as_ref(), &mut pass).unwrap();
             let later = steps.iter().filter(|step| after.as_ref().is_none_or(|after| step.position > *after));
-            assert_eq!(passed, later.take(limit).cloned().collect::<Vec<_>>(), "{}: {from:?}", bench.name);
+            let later: Vec<_> = later.take(limit).cloned().collect();
+            assert_eq!(passed, later, "{}: {from:?}", bench.name);
+            let mut shown = Vec::new();
+            let mut show = |row: Result<StepRow<'_>, CorruptRow>| {
+                shown.push(row.unwrap().into_record());
+                if shown.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            };
+            bench.reader.inspect(&workflow("a"), after.as_ref(), &mut show).unwrap();
+            assert_eq!(shown, later, "{}: where every row can be read, an inspection is a scan", bench.name);
         }
     });
 }

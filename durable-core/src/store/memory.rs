@@ -275,16 +275,16 @@ impl StepReader for MemoryReader {
         Ok(steps.find(|step| step.key().as_str() == key).map(|step| step.position.clone()))
     }
 
-    fn scan(
+    fn inspect(
         &mut self,
         id: &WorkflowId,
         after: Option<&Position>,
-        visit: &mut dyn FnMut(StepRow<'_>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(Result<StepRow<'_>, CorruptRow>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let tables = lock(&self.tables);
         let Some(steps) = tables.steps.get(id) else { return Ok(()) };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        _ = steps.range((from, Bound::Unbounded)).try_for_each(|(_, step)| visit(step.as_row()));
+        _ = steps.range((from, Bound::Unbounded)).try_for_each(|(_, step)| visit(Ok(step.as_row())));
         Ok(())
     }
 

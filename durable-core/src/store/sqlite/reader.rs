@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
-use super::failure::{OpError, failed_read, unavailable};
+use super::failure::{failed_read, unavailable};
 use super::{load, mail};
 use crate::clock::Timestamp;
 use crate::key::{Position, StepKey, WorkflowId};
@@ -120,14 +120,14 @@ impl StepReader for SqliteReader {
         Ok(bytes.and_then(|bytes| Position::from_bytes(&bytes)))
     }
 
-    fn scan(
+    fn inspect(
         &mut self,
         id: &WorkflowId,
         after: Option<&Position>,
-        visit: &mut dyn FnMut(StepRow<'_>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(Result<StepRow<'_>, CorruptRow>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let scanned = scan(&self.connection, id, after, visit);
-        scanned.map_err(|error| failed_read("the steps of a run", error))
+        let passed = pass(&self.connection, id, after, visit);
+        passed.map_err(|error| unavailable("read the steps of a run", &error))
     }
 
     fn tell(&mut self, waits: &[(WorkflowId, WorkflowId)]) {
@@ -253,30 +253,43 @@ fn waits_in(text: &str) -> impl Iterator<Item = (WorkflowId, WorkflowId)> {
     })
 }
 
-fn scan(
+fn pass(
     connection: &Connection,
     id: &WorkflowId,
     after: Option<&Position>,
-    visit: &mut dyn FnMut(StepRow<'_>) -> ControlFlow<()>,
-) -> Result<(), OpError> {
+    visit: &mut dyn FnMut(Result<StepRow<'_>, CorruptRow>) -> ControlFlow<()>,
+) -> Result<(), rusqlite::Error> {
     let mut statement = connection.prepare_cached(STEPS)?;
-    let mut rows =
-        statement.query(params![id.as_str(), after.map(Position::to_bytes).unwrap_or_default()])?;
+    let mut rows = match after {
+        Some(position) => statement.query(params![id.as_str(), position.to_bytes()])?,
+        // Before every value, so that what stands there and is no position is not passed over.
+        None => statement.query(params![id.as_str(), f64::NEG_INFINITY])?,
+    };
     let (mut bytes, mut last) = (Vec::new(), after.cloned());
     while let Some(row) = rows.next()? {
-        let step = pass_step(id, row, &mut bytes)?;
-        // Pages of the table that stand in each other's place pass the checksum of every row.
-        if last.is_some_and(|last| step.position <= last) {
-            let reason = "it comes after a later one: the table is damaged, restore a backup".to_owned();
-            let key = format!("{id}, {}", StepKey::new(step.name, &step.position));
-            return Err(CorruptRow { table: "steps", key, reason }.into());
+        let step = pass_step(id, row, &mut bytes).and_then(|step| in_order(id, step, last.as_ref()));
+        if let Ok(step) = &step {
+            last = Some(step.position.clone());
         }
-        last = Some(step.position.clone());
         if visit(step).is_break() {
             break;
         }
     }
     Ok(())
+}
+
+/// Pages of the table that stand in each other's place pass the checksum of every row.
+fn in_order<'r>(
+    id: &WorkflowId,
+    step: StepRow<'r>,
+    last: Option<&Position>,
+) -> Result<StepRow<'r>, CorruptRow> {
+    if last.is_none_or(|last| *last < step.position) {
+        return Ok(step);
+    }
+    let reason = "it comes after a later one: the table is damaged, restore a backup".to_owned();
+    let key = format!("{id}, {}", StepKey::new(step.name, &step.position));
+    Err(CorruptRow { table: "steps", key, reason })
 }
 
 #[cfg(test)]

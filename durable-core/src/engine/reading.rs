@@ -1,0 +1,141 @@
+//! What a store holds, for people and programs that look at it from outside: read page by page, so that neither a
+//! long history nor a large store is ever held as a whole, and so that whoever else reads has its turn between.
+//! The one rule: a row that cannot be read comes as an error in its place, and the others still come.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::Engine;
+use crate::error::Error;
+use crate::key::{Position, WorkflowId};
+use crate::store::{CorruptRow, RunRecord, StepRecord, StepRow, StoreError};
+
+/// So many operations of a history are read at once, or so many bytes of JSON: no more than one goes beyond.
+const HISTORY_ROWS: usize = 256;
+const HISTORY_BYTES: usize = 4 << 20;
+
+impl Engine {
+    /// What is recorded of a run: its own row, and every operation in the order of the positions, whatever state
+    /// it is in and whoever executes it. The operations are read when they are asked for, in pages of at most 256
+    /// and about 4 MiB; each page is what was committed when it was read.
+    ///
+    /// # Errors
+    /// [`Error::UnknownRun`], and [`Error::Store`] if the store cannot be read. A row that is damaged comes as an
+    /// error in its place, the run's own by [`RunHistory::run`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use durable_core::{Engine, Error};
+    /// fn retried(engine: &Engine, id: &str) -> Result<Vec<String>, Error> {
+    ///     let mut keys = Vec::new();
+    ///     for step in engine.history(id)? {
+    ///         let step = step?;
+    ///         if step.attempts > 1 {
+    ///             keys.push(format!("{}: {}", step.key(), step.output));
+    ///         }
+    ///     }
+    ///     Ok(keys)
+    /// }
+    /// # let engine = Engine::in_memory()?;
+    /// assert!(matches!(retried(&engine, "order-123"), Err(Error::UnknownRun { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn history(&self, id: impl AsRef<str>) -> Result<RunHistory, Error> {
+        let id = WorkflowId::new(id)?;
+        let run = match self.core.reader().run(&id) {
+            Ok(Some(run)) => Ok(run),
+            Ok(None) => return Err(Error::UnknownRun { workflow: id }),
+            Err(damaged @ StoreError::Corrupt(_)) => Err(Error::store(&id, damaged)),
+            Err(source) => return Err(Error::store(&id, source)),
+        };
+        let page = Vec::new().into_iter();
+        Ok(RunHistory { engine: self.clone(), id, run: Box::new(run), page, after: None, done: false })
+    }
+}
+
+/// A run as it is recorded: its row, and an iterator over its operations. See [`Engine::history`].
+///
+/// An operation that runs has no row yet: a history holds what has ended.
+#[derive(Debug)]
+#[must_use = "a history is read by iterating over it"]
+pub struct RunHistory {
+    engine: Engine,
+    id: WorkflowId,
+    run: Box<Result<RunRecord, Error>>,
+    page: std::vec::IntoIter<Result<StepRecord, CorruptRow>>,
+    after: Option<Position>,
+    done: bool,
+}
+
+impl RunHistory {
+    /// The run's own row, as it was when the history was asked for.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the row is damaged.
+    pub fn run(&self) -> Result<&RunRecord, Error> {
+        (*self.run).as_ref().map_err(Error::clone)
+    }
+
+    /// The same from after `position` on: the last one of a page that was shown before, say. What is recorded
+    /// meanwhile moves nothing, since a position is never given to another operation.
+    ///
+    /// # Examples
+    /// ```
+    /// # use durable_core::store::StepRecord;
+    /// # use durable_core::{Engine, Error, Position};
+    /// fn page(engine: &Engine, id: &str, after: Option<Position>) -> Result<Vec<StepRecord>, Error> {
+    ///     let history = engine.history(id)?;
+    ///     let rest = if let Some(position) = after { history.after(position) } else { history };
+    ///     rest.take(50).collect()
+    /// }
+    /// # let engine = Engine::in_memory()?;
+    /// assert!(matches!(page(&engine, "order-123", None), Err(Error::UnknownRun { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn after(mut self, position: Position) -> Self {
+        (self.page, self.done) = (Vec::new().into_iter(), false);
+        self.after = Some(position);
+        self
+    }
+
+    /// Reads the next page. It ends with a row that can be read, since the next one is found by its position.
+    fn read(&self) -> Result<Vec<Result<StepRecord, CorruptRow>>, StoreError> {
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        self.engine.core.reader().inspect(&self.id, self.after.as_ref(), &mut |row| {
+            let row = row.map(StepRow::into_record);
+            bytes +=
+                row.as_ref().map_or(0, |step| step.output.len() + step.args.as_ref().map_or(0, String::len));
+            let is_full = row.is_ok() && (rows.len() + 1 >= HISTORY_ROWS || bytes >= HISTORY_BYTES);
+            rows.push(row);
+            if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(rows)
+    }
+}
+
+impl Iterator for RunHistory {
+    type Item = Result<StepRecord, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.page.len() == 0 && !self.done {
+            match self.read() {
+                Ok(rows) => {
+                    let last = rows.last().and_then(|row| row.as_ref().ok());
+                    // A page that cannot be gone on from is the last one.
+                    self.done = last.is_none();
+                    self.after = last.map(|step| step.position.clone());
+                    self.page = rows.into_iter();
+                }
+                Err(source) => {
+                    self.done = true;
+                    return Some(Err(Error::store(&self.id, source)));
+                }
+            }
+        }
+        let row = self.page.next()?;
+        Some(row.map_err(|damaged| Error::Store {
+            workflow: self.id.clone(),
+            source: Arc::new(StoreError::Corrupt(damaged)),
+        }))
+    }
+}
