@@ -2,6 +2,7 @@
 //! recorded as the result of a step, and user code in a workflow cannot catch it.
 //! Each variant carries data: ids, positions, places, what was recorded and what was found.
 
+mod fork_refused;
 mod mismatch;
 mod returned;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use crate::key::{InvalidId, Site, WorkflowId};
 use crate::outcome::{Undecodable, Unstorable};
 use crate::store::{Kind, RunStatus, StoreError, Wanted};
 
+pub use fork_refused::ForkRefused;
 pub use mismatch::{Difference, Divergence, InputMismatch, Operation, Overlap, Unstructured};
 pub use returned::RunError;
 
@@ -218,6 +220,9 @@ pub enum Error {
         /// The state that it is in.
         status: RunStatus,
     },
+    /// A run was not forked.
+    #[error(transparent)]
+    ForkRefused(Box<ForkRefused>),
     /// A run was stopped by a fault that would come again.
     #[error("workflow {workflow:?} is halted: {fault}; `Engine::retry` tries it again")]
     Halted {

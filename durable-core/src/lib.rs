@@ -67,7 +67,7 @@ pub use crate::engine::{
     RunHistory, Runs, STEPS_MAX, set_global,
 };
 pub use crate::error::{
-    Difference, Divergence, Error, InputMismatch, Operation, Overlap, RunError, Unstructured,
+    Difference, Divergence, Error, ForkRefused, InputMismatch, Operation, Overlap, RunError, Unstructured,
 };
 pub use crate::events::{Event, get_event, set_event};
 pub use crate::failed::{FailureKind, StepFailed};

@@ -8,9 +8,9 @@ mod refusal;
 
 use std::any::type_name;
 
-pub(crate) use form::describe;
 pub use form::{Form, Json, JsonOrFailed, Message, Missing};
 use form::{StoredFailure, read, write};
+pub(crate) use form::{check_json, describe};
 pub use refusal::{Undecodable, Unstorable};
 
 use crate::failed::StepFailed;

@@ -155,6 +155,25 @@ fn a_call_that_is_refused_says_what_to_call() {
         Error::Live { workflow: id() },
         "workflow \"order-7\" is running; it can be reset or rewound once it has stopped",
     );
+    let refused = |refused| Error::ForkRefused(Box::new(refused));
+    let (workflow, taken) = (id(), WorkflowId::new("order-8").unwrap());
+    check(
+        refused(ForkRefused::Taken { workflow, taken }),
+        "workflow \"order-7\" cannot be forked to \"order-8\": there is such a run; name another id, or `Engine::reset` it",
+    );
+    check(
+        refused(ForkRefused::NotCopied { workflow: id(), step: "ship_1".into(), from: "ship_1".into() }),
+        "workflow \"order-7\" cannot be forked from \"ship_1\" with another output of \"ship_1\": that step is not copied, \
+         for it is not before the other one; fork from a later step",
+    );
+    check(
+        refused(ForkRefused::Output {
+            workflow: id(),
+            step: "pay_0".into(),
+            reason: "it is no JSON: …".into(),
+        }),
+        "workflow \"order-7\" cannot be forked with another output of \"pay_0\": it is no JSON: …",
+    );
     check(
         Error::MissingResource { type_name: "app::Mailer" },
         "the engine has no resource of type `app::Mailer`; give it one with `Engine::builder().with(value)`",

@@ -174,3 +174,11 @@ pub(crate) fn describe<T: Serialize + ?Sized>(argument: &T) -> Option<String> {
     inspect(argument).ok()?;
     serde_json::to_string(argument).ok()
 }
+
+/// Refuses a text that is no JSON, or none that could be read back.
+///
+/// # Errors
+/// What the decoder says.
+pub(crate) fn check_json(json: &str) -> Result<(), String> {
+    serde_json::from_str::<serde_json::Value>(json).map(drop).map_err(|error| error.to_string())
+}

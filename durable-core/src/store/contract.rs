@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::key::{Position, WorkflowId};
 
 mod background;
+mod forking;
 mod mail;
 mod programs;
 

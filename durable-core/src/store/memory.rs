@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use self::mail::Mail;
 use super::{
-    Answer, Ask, Candidate, Claim, CorruptRow, Disown, Epoch, EventRecord, Finish, MessageRecord, Op,
+    Answer, Ask, Candidate, Claim, CorruptRow, Disown, Epoch, EventRecord, Finish, Fork, MessageRecord, Op,
     OwnerId, Ownership, Record, Release, Reset, Rewind, RunRecord, RunStatus, Start, StepReader, StepRecord,
     StepRow, StepStore, StoreError, Token, Wanted, transition,
 };
@@ -93,6 +93,7 @@ impl Tables {
                 self.workflows.get_mut(&reopen.id).map_or(Answer::Lost, |run| transition::reopen(run, reopen))
             }
             Op::Rewind(rewind) => self.rewind(rewind),
+            Op::Fork(fork) => self.fork(fork),
             Op::Reset(reset) => self.reset(reset),
         }
     }
@@ -228,6 +229,25 @@ impl Tables {
         let before = steps.len();
         steps.retain(|position, _| !transition::is_rewound(position, &rewind.from));
         Answer::Dropped((before - steps.len()) as u64)
+    }
+
+    fn fork(&mut self, fork: &Fork) -> Answer {
+        let next = self.epoch_after();
+        let Some(run) = self.at(&fork.id, fork.expected).cloned() else { return Answer::Lost };
+        let steps = self.steps.get(&fork.id).into_iter().flat_map(BTreeMap::values);
+        let copied = steps.filter_map(|step| transition::forked(step.clone(), fork));
+        let copied: BTreeMap<_, _> = copied.map(|step| (step.position.clone(), step)).collect();
+        let count = copied.len() as u64;
+        if let Some(found) = self.workflows.get(&fork.to) {
+            let none = BTreeMap::new();
+            let same = transition::is_fork(found, &run, fork)
+                && *self.steps.get(&fork.to).unwrap_or(&none) == copied;
+            return if same { Answer::Forked(count) } else { Answer::Exists };
+        }
+        self.workflows.insert(fork.to.clone(), transition::fork(&run, fork, next));
+        self.steps.insert(fork.to.clone(), copied);
+        self.last = next;
+        Answer::Forked(count)
     }
 
     fn reset(&mut self, reset: &Reset) -> Answer {

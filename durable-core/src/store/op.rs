@@ -41,6 +41,9 @@ pub enum Op {
     Reopen(Reopen),
     /// Drops a position and all after it, and re-opens the run. [`Answer::Dropped`] or [`Answer::Lost`].
     Rewind(Rewind),
+    /// Copies what comes before a position to a new run, which nobody executes. [`Answer::Forked`],
+    /// [`Answer::Exists`] if the id is taken by anything else than this fork before it ran, or [`Answer::Lost`].
+    Fork(Fork),
     /// Forgets a run. [`Answer::Done`], [`Answer::Lost`] if its epoch is not `expected`, also when there is
     /// no such run.
     Reset(Reset),
@@ -256,6 +259,26 @@ pub struct Rewind {
     pub at: Timestamp,
 }
 
+/// See [`Op::Fork`].
+#[derive(Debug, Clone)]
+pub struct Fork {
+    /// The run to copy; it stays as it is, and may be executed meanwhile.
+    pub id: WorkflowId,
+    /// The epoch that the caller has read.
+    pub expected: Epoch,
+    /// The new run: the same workflow with the same input, seed and time of start.
+    pub to: WorkflowId,
+    /// The first position that is not copied. The inline children that it lies in are not copied either, as
+    /// with [`Op::Rewind`].
+    pub from: Position,
+    /// A copied step that is to have returned this value, as JSON.
+    pub changed: Option<(Position, String)>,
+    /// Random, of the new run.
+    pub nonce: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// See [`Op::Reset`].
 #[derive(Debug, Clone)]
 pub struct Reset {
@@ -290,4 +313,6 @@ pub enum Answer {
     Undelivered(Option<RunStatus>),
     /// So many steps were dropped.
     Dropped(u64),
+    /// The new run has so many steps.
+    Forked(u64),
 }

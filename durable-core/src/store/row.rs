@@ -71,7 +71,7 @@ pub(super) fn run_params<R>(run: &RunRecord, with: impl FnOnce(&[&dyn ToSql]) ->
     let awaits = run.awaits.as_ref().map(|token| &*token.0);
     let begins = run.begins.map(Timestamp::as_millis);
     let deadline = run.deadline.map(Timestamp::as_millis);
-    with_checksum(columns, params![wake_at, wanted, awaits, begins, deadline, run.version], with)
+    with_checksum(columns, params![wake_at, wanted, awaits, begins, deadline, run.version], false, with)
 }
 
 /// Calls `with` with the values of a row of `steps`.
@@ -94,14 +94,15 @@ pub(super) fn step_params<R>(id: &WorkflowId, step: &StepRecord, with: impl FnOn
         step.epoch.0,
         step.build.cast_signed(),
     ];
-    with_checksum(columns, &[], with)
+    with_checksum(columns, &[], step.edited, with)
 }
 
 /// Calls `with` with `columns`, their checksum, and the columns that came `later` to the table: they are hashed
-/// where they are not null, so that a row from before them keeps its checksum.
+/// where they are not null, so that a row from before them keeps its checksum. A row that is `edited` has none.
 fn with_checksum<R>(
     columns: &[&dyn ToSql],
     later: &[&dyn ToSql],
+    edited: bool,
     with: impl FnOnce(&[&dyn ToSql]) -> R,
 ) -> R {
     let mut bytes = Vec::with_capacity(ROW_BYTES);
@@ -115,7 +116,7 @@ fn with_checksum<R>(
             put_later(&mut bytes, index, value_of(&value));
         }
     }
-    let checksum = hash(&bytes).cast_signed();
+    let checksum = (!edited).then(|| hash(&bytes).cast_signed());
     let mut all = columns.to_vec();
     all.push(&checksum);
     all.extend_from_slice(later);

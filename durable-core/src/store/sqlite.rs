@@ -4,6 +4,7 @@
 //! after a checkpoint. Knows no workflow and no types of the user.
 
 mod failure;
+mod forking;
 mod mail;
 mod reader;
 mod steps;
@@ -188,6 +189,7 @@ fn apply_op(connection: &Connection, op: &Op) -> Result<Answer, OpError> {
         Op::Ask(op) => ask(connection, op),
         Op::Reopen(op) => reopen(connection, op),
         Op::Rewind(op) => rewind(connection, op),
+        Op::Fork(op) => forking::fork(connection, op),
         Op::Reset(op) => reset(connection, op),
     }
 }

@@ -96,7 +96,7 @@ pub struct StepRecord {
     pub epoch: Epoch,
     /// The program that recorded it: a hash of the executable's size and time.
     pub build: u64,
-    /// The row was edited by hand: its checksum was set to null.
+    /// The row was edited by hand: its checksum was set to null. Or a fork has it with another output.
     pub edited: bool,
 }
 

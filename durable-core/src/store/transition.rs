@@ -2,8 +2,8 @@
 //! here, so that it is the same in all of them.
 
 use super::{
-    Answer, Ask, Awaits, Claim, Disown, End, Epoch, EventRecord, Finish, Kind, Message, MessageRecord,
-    Publish, Release, Reopen, Rewind, RunRecord, RunStatus, Start, StepRecord, Token, Wanted,
+    Answer, Ask, Awaits, Claim, Disown, End, Epoch, EventRecord, Finish, Fork, Kind, Message, MessageRecord,
+    Publish, Release, Reopen, Rewind, RunRecord, RunStatus, Start, StepRecord, StepStatus, Token, Wanted,
 };
 use crate::clock::Timestamp;
 use crate::key::Position;
@@ -195,6 +195,49 @@ pub(super) fn completes(recorded: &StepRecord, step: &StepRecord) -> bool {
     let is_once = recorded.kind == Kind::Once && step.kind == Kind::Once;
     let same = recorded.name == step.name && recorded.epoch == step.epoch;
     is_once && same && recorded.attempts == 0 && step.attempts > 0
+}
+
+/// The new run of a fork of `run`. It began when `run` did, since that is what `now()` tells before the first
+/// step; nobody has started it, so it has neither a parent nor a deadline.
+pub(super) fn fork(run: &RunRecord, fork: &Fork, epoch: Epoch) -> RunRecord {
+    RunRecord {
+        id: fork.to.clone(),
+        status: RunStatus::Running,
+        output: None,
+        error: None,
+        updated: fork.at,
+        owner: None,
+        epoch,
+        parent: None,
+        recoveries: 0,
+        nonce: fork.nonce,
+        escaped: false,
+        wake_at: None,
+        wanted: None,
+        awaits: None,
+        deadline: None,
+        edited: false,
+        ..run.clone()
+    }
+}
+
+/// Whether `found` is what a fork of `run` has made, and nobody has executed it.
+pub(super) fn is_fork(found: &RunRecord, run: &RunRecord, op: &Fork) -> bool {
+    let made = fork(run, op, found.epoch);
+    *found == RunRecord { nonce: found.nonce, updated: found.updated, ..made } && found.nonce != run.nonce
+}
+
+/// `step` as a fork copies it; `None` if it does not.
+pub(super) fn forked(step: StepRecord, fork: &Fork) -> Option<StepRecord> {
+    if is_rewound(&step.position, &fork.from) {
+        return None;
+    }
+    Some(match &fork.changed {
+        Some((position, output)) if *position == step.position => {
+            StepRecord { status: StepStatus::Completed, output: output.clone(), edited: true, ..step }
+        }
+        _ => step,
+    })
 }
 
 /// The answer to a record at a position that holds `recorded`.

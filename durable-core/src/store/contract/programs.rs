@@ -1,6 +1,7 @@
 //! Random programs of ops, on which all stores agree; a program that fails prints the seed that it came from.
 
 use super::background::{ask, reopen, start_later, wait};
+use super::forking::fork;
 use super::mail::{about, act, await_it, event_of, message, publish, send};
 use super::*;
 use crate::store::{Awaits, Effect, Wanted};
@@ -51,6 +52,11 @@ impl Draws {
             10 => reopen(id),
             11 => wait(id, epoch, self.one_of(&[10, 20])),
             12 => finish(id, epoch, End::Asked(self.one_of(&[Wanted::Cancel, Wanted::Pause]))),
+            13 if self.below(2) == 0 => {
+                let (to, changed) = (self.one_of(&IDS), self.one_of(&TREE));
+                let nonce = self.below(3) as u64;
+                fork(id, epoch, to, path, nonce, self.one_of(&[None, Some((changed, "3"))]))
+            }
             13 => await_it(id, epoch, self.awaits()),
             14 => send(id, self.topic(), self.one_of(&["k1", "k2", "k3", "k4"]), "1"),
             15 => Op::Publish(publish(id, epoch, "progress", self.one_of(&["1", "2"]))),

@@ -37,7 +37,7 @@ pub(in crate::store) fn message_params<R>(
         message.timestamp.as_millis(),
         message.received.as_ref().map(Position::to_bytes),
     ];
-    with_checksum(columns, &[], with)
+    with_checksum(columns, &[], false, with)
 }
 
 /// Reads a row of `messages`.
@@ -69,7 +69,7 @@ fn decode_message(row: &Row<'_>) -> Result<MessageRecord, String> {
 /// Calls `with` with the values of a row of `events`.
 pub(in crate::store) fn event_params<R>(event: &EventRecord, with: impl FnOnce(&[&dyn ToSql]) -> R) -> R {
     let columns = params![event.workflow.as_str(), event.name, event.value, event.timestamp.as_millis()];
-    with_checksum(columns, &[], with)
+    with_checksum(columns, &[], false, with)
 }
 
 /// Reads a row of `events`.
