@@ -37,8 +37,8 @@ pub use durable_core::open;
 #[doc(inline)]
 pub use durable_core::{
     Alarm, AsyncRunBuilder, Branch, Branches, Builder, Clock, Difference, Divergence, Durability, Elapsed,
-    Engine, EngineGuard, Error, Event, FailureKind, ForkRefused, HISTORY_BYTES_MAX, Handle, HandleFuture,
-    InputMismatch, InvalidId, NAME_BYTES_MAX, Next, Operation, Overlap, PAYLOAD_BYTES_MAX,
+    Engine, EngineGuard, Error, Event, FailureKind, Filter, ForkRefused, HISTORY_BYTES_MAX, Handle,
+    HandleFuture, InputMismatch, InvalidId, NAME_BYTES_MAX, Next, Operation, Overlap, PAYLOAD_BYTES_MAX,
     PAYLOAD_WARN_BYTES, Position, RECOVERIES_MAX, Race, Random, RunBuilder, RunError, RunFuture, RunHistory,
     RunStatus, Runs, STEPS_MAX, Site, StartFuture, StepFailed, StepKey, SystemClock, TestClock, Timeout,
     Timestamp, Topic, Undecodable, Unordered, Unstorable, Unstructured, Value, WORKERS_MAX,

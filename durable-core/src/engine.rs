@@ -17,10 +17,10 @@ use crate::entry::is_live;
 use crate::error::Error;
 use crate::key::WorkflowId;
 use crate::run::Ambient;
-use crate::store::{Answer, Epoch, Op, Ownership, Reset, Rewind, RunRecord, StepRecord, StoreError};
+use crate::store::{Answer, Epoch, Op, Ownership, Reset, Rewind, RunRecord, StepRecord};
 
 pub use builder::Builder;
-pub use reading::RunHistory;
+pub use reading::{RunHistory, Runs};
 
 /// The most steps that one run records, unless [`Builder::steps_max`] says otherwise.
 pub const STEPS_MAX: u32 = 1_000_000;
@@ -75,12 +75,6 @@ impl Engine {
     /// An engine with settings of its own.
     pub fn builder() -> Builder {
         Builder::default()
-    }
-
-    /// All stored runs in the order of their ids. A row that cannot be read comes as an error, and the others
-    /// still come.
-    pub fn runs(&self) -> Runs {
-        Runs { engine: self.clone(), page: Vec::new().into_iter(), after: None, done: false }
     }
 
     /// The run with this id, if there is one.
@@ -258,46 +252,5 @@ impl Drop for EngineGuard {
         });
         // After the borrow: what the engine holds may ask for the current one when it is dropped.
         drop(left);
-    }
-}
-
-/// The runs of a store, read page by page. See [`Engine::runs`].
-#[derive(Debug)]
-pub struct Runs {
-    engine: Engine,
-    page: std::vec::IntoIter<Result<RunRecord, crate::store::CorruptRow>>,
-    after: Option<String>,
-    done: bool,
-}
-
-/// So many runs are read at once.
-const RUNS_PAGE: u32 = 1_000;
-
-impl Iterator for Runs {
-    type Item = Result<RunRecord, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if let Some(row) = self.page.next() {
-            self.after = Some(match &row {
-                Ok(run) => run.id.as_str().to_owned(),
-                Err(corrupt) => corrupt.key.clone(),
-            });
-            return Some(row.map_err(|corrupt| Error::Read(Arc::new(StoreError::Corrupt(corrupt)))));
-        }
-        if self.done {
-            return None;
-        }
-        let page = self.engine.core.reader().runs(self.after.as_deref(), RUNS_PAGE);
-        match page {
-            Ok(rows) => {
-                self.done = rows.len() < RUNS_PAGE as usize;
-                self.page = rows.into_iter();
-                self.next()
-            }
-            Err(source) => {
-                self.done = true;
-                Some(Err(Error::Read(Arc::new(source))))
-            }
-        }
     }
 }

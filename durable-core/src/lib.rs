@@ -82,7 +82,7 @@ pub use crate::patch::patched;
 pub use crate::probe::Value;
 pub use crate::racing::{Elapsed, Next, Race, Timeout, Unordered, race, timeout, unordered};
 pub use crate::sleep::{sleep, sleep_until};
-pub use crate::store::{Durability, RunStatus};
+pub use crate::store::{Durability, Filter, RunStatus};
 
 #[doc(hidden)]
 pub use crate::private::doc;

@@ -23,6 +23,7 @@ pub(crate) mod commit;
 #[cfg(all(test, feature = "sqlite"))]
 mod contract;
 mod durability;
+mod filter;
 pub mod memory;
 mod message;
 mod op;
@@ -39,6 +40,7 @@ mod step;
 mod transition;
 
 pub use durability::Durability;
+pub use filter::{Filter, Listed};
 pub use message::{Awaits, EventRecord, MessageRecord, Token};
 pub use op::{
     Act, Answer, Ask, Claim, Disown, Effect, End, Finish, Fork, Message, Op, Publish, Record, Release,
@@ -149,13 +151,9 @@ pub trait StepReader: Send {
     /// Who owns the run with this id. Asks nothing else of its row, so that a damaged run can be forgotten.
     fn ownership(&mut self, id: &WorkflowId) -> Result<Option<Ownership>, StoreError>;
 
-    /// At most `limit` runs in the order of their ids, from after `after`; a row that cannot be read stands
-    /// as its error.
-    fn runs(
-        &mut self,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Result<RunRecord, CorruptRow>>, StoreError>;
+    /// At most `limit` runs that fit `filter`, in the order of the bytes of their ids, from after `after`. There
+    /// can be fewer, or none, and others all the same: [`Listed::next`] says so.
+    fn runs(&mut self, filter: &Filter, after: Option<&[u8]>, limit: u32) -> Result<Listed, StoreError>;
 
     /// The position of the step with this key. Asks nothing else of its row, so that a damaged one can be
     /// dropped.

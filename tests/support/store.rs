@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use durable::store::{
-    Answer, Candidate, CorruptRow, EventRecord, MessageRecord, Op, OwnerId, Ownership, RunRecord, StepReader,
-    StepRow, StepStore, StoreError, Wanted,
+    Answer, Candidate, CorruptRow, EventRecord, Filter, Listed, MessageRecord, Op, OwnerId, Ownership,
+    RunRecord, StepReader, StepRow, StepStore, StoreError, Wanted,
 };
 use durable::{Position, Timestamp, WorkflowId};
 
@@ -84,13 +84,9 @@ impl StepReader for Asks<Box<dyn StepReader>> {
         self.0.ownership(id)
     }
 
-    fn runs(
-        &mut self,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Result<RunRecord, CorruptRow>>, StoreError> {
+    fn runs(&mut self, filter: &Filter, after: Option<&[u8]>, limit: u32) -> Result<Listed, StoreError> {
         (self.1)("runs")?;
-        self.0.runs(after, limit)
+        self.0.runs(filter, after, limit)
     }
 
     fn position(&mut self, id: &WorkflowId, key: &str) -> Result<Option<Position>, StoreError> {

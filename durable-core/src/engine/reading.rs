@@ -8,13 +8,53 @@ use std::sync::Arc;
 use super::Engine;
 use crate::error::Error;
 use crate::key::{Position, WorkflowId};
-use crate::store::{CorruptRow, RunRecord, StepRecord, StepRow, StoreError};
+use crate::store::{CorruptRow, Filter, RunRecord, StepRecord, StepRow, StoreError};
 
 /// So many operations of a history are read at once, or so many bytes of JSON: no more than one goes beyond.
 const HISTORY_ROWS: usize = 256;
 const HISTORY_BYTES: usize = 4 << 20;
 
+/// So many runs are read at once.
+const RUNS_PAGE: u32 = 256;
+
 impl Engine {
+    /// All stored runs in the order of their ids. A row that cannot be read comes as an error, and the others
+    /// still come.
+    pub fn runs(&self) -> Runs {
+        self.list(&Filter::all())
+    }
+
+    /// The stored runs that fit `filter`, in the order of the bytes of their ids. They are read when they are asked
+    /// for, in pages of at most 256 and about 4 MiB; `take` says how many at most. A row that cannot be read comes
+    /// as an error if what is left of it fits.
+    ///
+    /// Parents and prefixes of ids are looked up; to find runs by anything else, the whole store is gone through,
+    /// by reads of at most 10,000 rows each.
+    ///
+    /// # Errors
+    /// [`Error::Read`] for a row that cannot be read, and as the last one if the store cannot be read.
+    ///
+    /// # Examples
+    /// ```
+    /// # use durable_core::{Engine, Error, Filter, RunStatus};
+    /// # let engine = Engine::in_memory()?;
+    /// let failed = Filter::all().name("fulfil").status(RunStatus::Failed);
+    /// let page: Vec<_> = engine.list(&failed).take(50).collect::<Result<_, _>>()?;
+    /// if let Some(last) = page.last() {
+    ///     let next = engine.list(&failed).after(&last.id).take(50);
+    ///     # drop(next);
+    /// }
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn list(&self, filter: &Filter) -> Runs {
+        Runs {
+            engine: self.clone(),
+            filter: filter.clone(),
+            page: Vec::new().into_iter(),
+            next: Some(Vec::new()),
+        }
+    }
+
     /// What is recorded of a run: its own row, and every operation in the order of the positions, whatever state
     /// it is in and whoever executes it. The operations are read when they are asked for, in pages of at most 256
     /// and about 4 MiB; each page is what was committed when it was read.
@@ -137,5 +177,42 @@ impl Iterator for RunHistory {
             workflow: self.id.clone(),
             source: Arc::new(StoreError::Corrupt(damaged)),
         }))
+    }
+}
+
+/// The runs of a store that fit a filter, read page by page. See [`Engine::list`].
+#[derive(Debug)]
+#[must_use = "runs are read by iterating over them"]
+pub struct Runs {
+    engine: Engine,
+    filter: Filter,
+    page: std::vec::IntoIter<Result<RunRecord, CorruptRow>>,
+    /// Where the next page begins, if there is one.
+    next: Option<Vec<u8>>,
+}
+
+impl Runs {
+    /// The same from after this id on, whether there is such a run or not: the last one of a page that was shown
+    /// before, say. Runs that are started, changed or deleted meanwhile move no other.
+    pub fn after(mut self, id: impl AsRef<str>) -> Self {
+        (self.page, self.next) = (Vec::new().into_iter(), Some(id.as_ref().as_bytes().to_vec()));
+        self
+    }
+}
+
+impl Iterator for Runs {
+    type Item = Result<RunRecord, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(row) = self.page.next() {
+                return Some(row.map_err(|damaged| Error::Read(Arc::new(StoreError::Corrupt(damaged)))));
+            }
+            let after = self.next.take()?;
+            match self.engine.core.reader().runs(&self.filter, Some(&after), RUNS_PAGE) {
+                Ok(listed) => (self.page, self.next) = (listed.runs.into_iter(), listed.next),
+                Err(source) => return Some(Err(Error::Read(Arc::new(source)))),
+            }
+        }
     }
 }

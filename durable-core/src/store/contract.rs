@@ -7,14 +7,15 @@ use std::ops::ControlFlow;
 
 use super::memory::MemoryStore;
 use super::{
-    Answer, Claim, CorruptRow, Disown, End, Epoch, Finish, Kind, Op, OwnerId, Record, Release, Reset, Rewind,
-    RunRecord, RunStatus, Start, StepReader, StepRecord, StepRow, StepStatus, StepStore,
+    Answer, Claim, CorruptRow, Disown, End, Epoch, Filter, Finish, Kind, Op, OwnerId, Record, Release, Reset,
+    Rewind, RunRecord, RunStatus, Start, StepReader, StepRecord, StepRow, StepStatus, StepStore,
 };
 use crate::clock::Timestamp;
 use crate::key::{Position, WorkflowId};
 
 mod background;
 mod forking;
+mod listing;
 mod mail;
 mod programs;
 
@@ -62,8 +63,8 @@ impl Bench {
     /// Everything that can be read, for comparison.
     fn dump(&mut self) -> String {
         let mut all = String::new();
-        for run in self.reader.runs(None, u32::MAX).unwrap() {
-            let run = run.unwrap();
+        let runs = self.runs();
+        for run in runs {
             assert_eq!(self.reader.run(&run.id).unwrap().as_ref(), Some(&run));
             let ownership = self.reader.ownership(&run.id).unwrap().unwrap();
             assert_eq!((ownership.epoch, &ownership.owner), (run.epoch, &run.owner));
@@ -77,6 +78,12 @@ impl Bench {
         all.push_str(&self.dump_mail());
         all.push_str(&self.dump_waiting());
         all
+    }
+
+    /// All runs.
+    fn runs(&mut self) -> Vec<RunRecord> {
+        let runs = self.reader.runs(&Filter::all(), None, u32::MAX).unwrap().runs;
+        runs.into_iter().map(Result::unwrap).collect()
     }
 
     fn run(&mut self, id: &str) -> RunRecord {
@@ -561,15 +568,19 @@ fn reads_come_in_pages_in_the_order_of_bytes() {
         for id in IDS {
             bench.apply(start(id, 1));
         }
-        let mut ids = Vec::new();
-        while let Some(run) = bench.reader.runs(ids.last().map(String::as_str), 1).unwrap().pop() {
-            ids.push(run.unwrap().id.as_str().to_owned());
+        let (mut ids, mut next) = (Vec::new(), Some(Vec::new()));
+        while let Some(after) = next {
+            let page = bench.reader.runs(&Filter::all(), Some(&after), 1).unwrap();
+            assert!(page.runs.len() <= 1);
+            ids.extend(page.runs.into_iter().map(|run| run.unwrap().id.as_str().to_owned()));
+            next = page.next;
         }
         let mut sorted = IDS.to_vec();
         sorted.sort_unstable();
         assert_eq!(ids, sorted);
-        assert_eq!(bench.reader.runs(None, 2).unwrap().len(), 2);
-        assert!(bench.reader.runs(None, 0).unwrap().is_empty());
+        assert_eq!(bench.reader.runs(&Filter::all(), None, 2).unwrap().runs.len(), 2);
+        let nothing = bench.reader.runs(&Filter::all(), Some(b"a"), 0).unwrap();
+        assert_eq!((nothing.runs, nothing.next), (vec![], Some(b"a".to_vec())));
 
         let epoch = bench.run("a").epoch;
         for path in TREE.iter().rev() {

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use self::mail::Mail;
 use super::{
-    Answer, Ask, Candidate, Claim, CorruptRow, Disown, Epoch, EventRecord, Finish, Fork, MessageRecord, Op,
-    OwnerId, Ownership, Record, Release, Reset, Rewind, RunRecord, RunStatus, Start, StepReader, StepRecord,
-    StepRow, StepStore, StoreError, Token, Wanted, transition,
+    Answer, Ask, Candidate, Claim, CorruptRow, Disown, Epoch, EventRecord, Filter, Finish, Fork, Listed,
+    MessageRecord, Op, OwnerId, Ownership, Record, Release, Reset, Rewind, RunRecord, RunStatus, Start,
+    StepReader, StepRecord, StepRow, StepStore, StoreError, Token, Wanted, transition,
 };
 use crate::clock::Timestamp;
 use crate::draw;
@@ -279,14 +279,14 @@ impl StepReader for MemoryReader {
         Ok(run.map(|run| Ownership { epoch: run.epoch, owner: run.owner.clone() }))
     }
 
-    fn runs(
-        &mut self,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Result<RunRecord, CorruptRow>>, StoreError> {
+    fn runs(&mut self, filter: &Filter, after: Option<&[u8]>, limit: u32) -> Result<Listed, StoreError> {
         let tables = lock(&self.tables);
-        let later = tables.workflows.values().filter(|run| after.is_none_or(|after| run.id.as_str() > after));
-        Ok(later.take(limit as usize).cloned().map(Ok).collect())
+        let is_later = |run: &&RunRecord| after.is_none_or(|after| run.id.as_str().as_bytes() > after);
+        let mut fitting = tables.workflows.values().filter(|run| is_later(run) && filter.fits(run));
+        let runs: Vec<_> = fitting.by_ref().take(limit as usize).collect();
+        let last = runs.last().map(|run| run.id.as_str().as_bytes());
+        let next = fitting.next().map(|_| last.or(after).unwrap_or_default().to_vec());
+        Ok(Listed { runs: runs.into_iter().cloned().map(Ok).collect(), next })
     }
 
     fn position(&mut self, id: &WorkflowId, key: &str) -> Result<Option<Position>, StoreError> {

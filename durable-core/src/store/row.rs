@@ -388,7 +388,7 @@ pub(super) fn wanted_of(word: &str) -> Option<Wanted> {
     known(word, &WANTED).ok()
 }
 
-fn status_of_run(status: RunStatus) -> &'static str {
+pub(super) fn status_of_run(status: RunStatus) -> &'static str {
     word_of(status, &RUN_STATUSES)
 }
 

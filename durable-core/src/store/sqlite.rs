@@ -5,6 +5,7 @@
 
 mod failure;
 mod forking;
+mod listing;
 mod mail;
 mod reader;
 mod steps;

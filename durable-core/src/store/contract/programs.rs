@@ -139,6 +139,8 @@ fn random_programs_mean_the_same_in_every_store_and_in_batches() {
             assert_eq!(sqlite.store.apply(&ops).unwrap(), answers, "{ops:#?}");
             assert_eq!(sqlite.dump(), memory.dump(), "after {ops:#?}");
         }
+        memory.check_filters();
+        sqlite.check_filters();
     }
 }
 

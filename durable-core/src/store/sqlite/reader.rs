@@ -5,14 +5,14 @@ use std::ops::ControlFlow;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::failure::{failed_read, unavailable};
-use super::{load, mail};
+use super::{listing, load, mail};
 use crate::clock::Timestamp;
 use crate::key::{Position, StepKey, WorkflowId};
 use crate::owner::Owners;
-use crate::store::row::{pass_step, read_run, run_columns, step_columns, wanted_of};
+use crate::store::row::{pass_step, step_columns, wanted_of};
 use crate::store::{
-    Candidate, CorruptRow, Epoch, EventRecord, MessageRecord, OwnerId, Ownership, RunRecord, StepReader,
-    StepRow, StoreError, Wanted,
+    Candidate, CorruptRow, Epoch, EventRecord, Filter, Listed, MessageRecord, OwnerId, Ownership, RunRecord,
+    StepReader, StepRow, StoreError, Wanted,
 };
 
 /// The part that reads. Each read is one statement, so it sees one state of the database.
@@ -26,8 +26,6 @@ pub(super) struct SqliteReader {
 const OWNERSHIP: &str = "select epoch, owner from workflows where id = ?1";
 
 const POSITION: &str = "select position from steps where workflow_id = ?1 and step_key = ?2";
-
-const RUNS: &str = concat!("select ", run_columns!(), " from workflows where id > ?1 order by id limit ?2");
 
 const STEPS: &str = concat!(
     "select ",
@@ -100,17 +98,9 @@ impl StepReader for SqliteReader {
         rows().map_err(|error| unavailable("read who owns a run", &error))
     }
 
-    fn runs(
-        &mut self,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Result<RunRecord, CorruptRow>>, StoreError> {
-        let rows = || {
-            let mut statement = self.connection.prepare_cached(RUNS)?;
-            statement.query_map(params![after.unwrap_or(""), limit], |row| Ok(read_run(row)))?.collect()
-        };
-        let rows: Result<_, rusqlite::Error> = rows();
-        rows.map_err(|error| unavailable("read the runs", &error))
+    fn runs(&mut self, filter: &Filter, after: Option<&[u8]>, limit: u32) -> Result<Listed, StoreError> {
+        let listed = listing::runs(&self.connection, filter, after, limit);
+        listed.map_err(|error| unavailable("read the runs", &error))
     }
 
     fn position(&mut self, id: &WorkflowId, key: &str) -> Result<Option<Position>, StoreError> {
