@@ -1,6 +1,7 @@
 //! What can be asked of a run from outside, by its id and from any process: it stands in the store before
 //! anything comes of it, and asking again changes nothing. Knows no types of the user.
 
+mod deleting;
 mod forking;
 
 use std::future::poll_fn;

@@ -89,8 +89,8 @@ impl Engine {
         self.core.reader().steps(&id, None, u32::MAX).map_err(|source| Error::store(&id, source))
     }
 
-    /// Forgets a run with all its steps, in one transaction, also one whose rows cannot be read. Whether
-    /// there was one.
+    /// Forgets a run with all its steps, in one transaction, also one whose rows cannot be read, so that the next
+    /// `run_durable` begins it anew. Whether there was one. It is what [`Engine::delete`] does.
     ///
     /// # Errors
     /// [`Error::Live`] while the run is being executed, here or by another process.
@@ -161,13 +161,15 @@ impl Engine {
         make: impl Fn(Epoch) -> Result<Op, Error>,
     ) -> Result<Option<Answer>, Error> {
         self.core.check_process()?;
-        let live = || Error::Live { workflow: id.clone() };
-        let _reserved = self.core.reserve(id).map_err(|_| live())?;
+        // Whoever has it here may have ended it already, and be about to let go: its row says so, and the epoch keeps
+        // out everybody else.
+        let reserved = self.core.reserve(id).ok();
         loop {
             let ownership = self.core.reader().ownership(id).map_err(|source| Error::store(id, source))?;
             let Some(Ownership { epoch, owner }) = ownership else { return Ok(None) };
-            if is_live(&self.core, id, owner.as_ref())? {
-                return Err(live());
+            let is_ours = reserved.is_none() && owner.as_ref() == Some(&self.core.owner);
+            if is_ours || is_live(&self.core, id, owner.as_ref())? {
+                return Err(Error::Live { workflow: id.clone() });
             }
             match self.core.commits.commit(make(epoch)?).map_err(|source| Error::store(id, source))? {
                 // Another process was faster: look again.

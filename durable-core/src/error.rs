@@ -165,8 +165,8 @@ pub enum Error {
         /// The key that was given.
         step: String,
     },
-    /// The run is live, so it cannot be reset or rewound.
-    #[error("workflow {workflow:?} is running; it can be reset or rewound once it has stopped")]
+    /// The run is live, so it cannot be reset, rewound or deleted.
+    #[error("workflow {workflow:?} is running; it can be reset, rewound or deleted once it has stopped")]
     Live {
         /// The run.
         workflow: WorkflowId,

@@ -153,7 +153,7 @@ fn a_call_that_is_refused_says_what_to_call() {
     );
     check(
         Error::Live { workflow: id() },
-        "workflow \"order-7\" is running; it can be reset or rewound once it has stopped",
+        "workflow \"order-7\" is running; it can be reset, rewound or deleted once it has stopped",
     );
     let refused = |refused| Error::ForkRefused(Box::new(refused));
     let (workflow, taken) = (id(), WorkflowId::new("order-8").unwrap());
