@@ -1,6 +1,7 @@
 //! What can be asked of a run from outside, by its id and from any process: it stands in the store before
 //! anything comes of it, and asking again changes nothing. Knows no types of the user.
 
+mod bulk;
 mod deleting;
 mod forking;
 
@@ -20,6 +21,8 @@ use crate::run::Run;
 use crate::scheduler;
 use crate::signal::{Given, block_on};
 use crate::store::{Answer, Ask, Op, OwnerId, Reopen, RunRecord, RunStatus, Wanted};
+
+pub use bulk::{Bulk, REFUSALS_MAX};
 
 impl Engine {
     /// The run of the workflow `W` with this id, if there is one: `engine.handle::<fulfil>("order-123")`.
@@ -141,14 +144,28 @@ impl Engine {
     fn ask(&self, id: &str, wanted: Wanted, what: &'static str) -> Result<(), Error> {
         self.core.check_process()?;
         let id = WorkflowId::new(id)?;
-        let run = self.found(&id)?;
-        let dead = self.dead_owner(&run)?;
-        let at = self.settings.clock.now();
-        let op = Op::Ask(Ask { id: id.clone(), wanted, dead, at });
-        match self.core.commits.commit(op).map_err(|source| Error::store(&id, source))? {
+        let op = self.ask_op(&self.found(&id)?, wanted)?;
+        let answer = self.core.commits.commit(op).map_err(|source| Error::store(&id, source))?;
+        self.asked(&id, wanted, what, answer)
+    }
+
+    fn ask_op(&self, run: &RunRecord, wanted: Wanted) -> Result<Op, Error> {
+        let (dead, at) = (self.dead_owner(run)?, self.settings.clock.now());
+        Ok(Op::Ask(Ask { id: run.id.clone(), wanted, dead, at }))
+    }
+
+    /// Has those heed what was asked who execute such a run here.
+    fn asked(
+        &self,
+        id: &WorkflowId,
+        wanted: Wanted,
+        what: &'static str,
+        answer: Answer,
+    ) -> Result<(), Error> {
+        match answer {
             Answer::Lost => {
-                let status = self.found(&id)?.status;
-                return Err(Error::Refused { workflow: id, what, status });
+                let status = self.found(id)?.status;
+                return Err(Error::Refused { workflow: id.clone(), what, status });
             }
             Answer::Asked(executed) => {
                 for id in executed {
@@ -166,20 +183,35 @@ impl Engine {
     fn reopen(&self, id: &str, what: &'static str, is_fit: fn(RunStatus) -> bool) -> Result<(), Error> {
         self.core.check_process()?;
         let id = WorkflowId::new(id)?;
-        let status = self.found(&id)?.status;
+        let Some(op) = self.reopen_op(&id, self.found(&id)?.status, what, is_fit)? else { return Ok(()) };
+        let answer = self.core.commits.commit(op).map_err(|source| Error::store(&id, source))?;
+        self.reopened(&id, what, &answer)?;
+        self.settings.background.attendance.nudge();
+        Ok(())
+    }
+
+    /// What opens a run in this state; nothing if it runs already.
+    fn reopen_op(
+        &self,
+        id: &WorkflowId,
+        status: RunStatus,
+        what: &'static str,
+        is_fit: fn(RunStatus) -> bool,
+    ) -> Result<Option<Op>, Error> {
         if status == RunStatus::Running && what != "resumed" {
-            return Ok(());
+            return Ok(None);
         }
         if !is_fit(status) {
-            return Err(Error::Refused { workflow: id, what, status });
+            return Err(Error::Refused { workflow: id.clone(), what, status });
         }
-        let at = self.settings.clock.now();
-        let answer = self.core.commits.commit(Op::Reopen(Reopen { id: id.clone(), at }));
-        if answer.map_err(|source| Error::store(&id, source))? == Answer::Lost {
-            let status = self.found(&id)?.status;
-            return Err(Error::Refused { workflow: id, what, status });
+        Ok(Some(Op::Reopen(Reopen { id: id.clone(), at: self.settings.clock.now() })))
+    }
+
+    fn reopened(&self, id: &WorkflowId, what: &'static str, answer: &Answer) -> Result<(), Error> {
+        if *answer == Answer::Lost {
+            let status = self.found(id)?.status;
+            return Err(Error::Refused { workflow: id.clone(), what, status });
         }
-        self.settings.background.attendance.nudge();
         Ok(())
     }
 

@@ -60,6 +60,7 @@ mod waits;
 
 pub use crate::background::WORKERS_MAX;
 pub use crate::clock::{Alarm, Clock, SystemClock, TestClock, Timestamp};
+pub use crate::control::{Bulk, REFUSALS_MAX};
 #[cfg(feature = "sqlite")]
 pub use crate::engine::open;
 pub use crate::engine::{

@@ -5,7 +5,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
 use super::failure::OpError;
-use super::{STEP, load, load_at, next_epoch, save};
+use super::steps::STEP;
+use super::{load, load_at, next_epoch, save};
 use crate::key::Position;
 use crate::store::row::{read_step, step_columns, step_params};
 use crate::store::{Answer, Fork, StepRecord, transition};

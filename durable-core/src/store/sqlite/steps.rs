@@ -24,7 +24,7 @@ const REPLACE: &str = concat!(
     ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
 );
 
-const STEP: &str =
+pub(super) const STEP: &str =
     concat!("select ", step_columns!(), " from steps where workflow_id = ?1 and position = ?2");
 
 pub(super) fn record(connection: &Connection, op: &Record) -> Result<Answer, OpError> {
