@@ -51,7 +51,10 @@ pub(super) fn recorded(connection: &Connection, op: &Record) -> Result<Answer, O
             mark(connection, op)
         }
         (_, Some(wanted)) => Ok(Answer::Wanted(wanted)),
-        (Some(recorded), None) => Ok(transition::record_again(&recorded, &op.step)),
+        (Some(recorded), None) => match transition::record_again(&recorded, &op.step) {
+            Answer::Done => mark(connection, op),
+            answer => Ok(answer),
+        },
         (None, None) => Ok(Answer::Fenced),
     }
 }
