@@ -43,7 +43,7 @@ pub use durable_core::{
     RunFuture, RunHistory, RunStatus, Runs, STEPS_MAX, Site, StartFuture, StepFailed, StepKey, SystemClock,
     TestClock, Timeout, Timestamp, Topic, Undecodable, Unordered, Unstorable, Unstructured, Value,
     WORKERS_MAX, WORKFLOW_ID_BYTES_MAX, WorkflowId, cancelled, future, get_event, idempotency_key, join, map,
-    now, patched, race, random, recv, resource, scope, send, send_once, set_event, set_global, sleep,
+    now, patched, race, random, recv, resource, scope, send, send_once, set_event, set_global, shield, sleep,
     sleep_until, store, timeout, try_resource, unordered, uuid,
 };
 

@@ -41,7 +41,7 @@ const FLOORS: [&[&str]; 7] = [
     &["store", "owner"],
     &["outcome", "history", "error", "args", "probe"],
     &["core", "circle", "opened", "run", "scope", "call", "held", "background"],
-    &["memo", "poll", "fork", "sleep", "patch", "registry"],
+    &["memo", "poll", "fork", "shield", "sleep", "patch", "registry"],
     &[
         "parallel",
         "concurrent",

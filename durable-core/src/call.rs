@@ -278,7 +278,10 @@ impl Call {
         let op = Op::Act(Act { record, effect });
         match self.here(run.core.commit(mode, op)).await? {
             Ok(answer @ (Answer::Lost | Answer::Undelivered(_))) => Ok((self, at, answer)),
-            answered => run.recorded(answered, &markers).map(|()| (self, at, Answer::Done)),
+            answered => {
+                self.here(run.settled(answered, &markers)).await??;
+                Ok((self, at, Answer::Done))
+            }
         }
     }
 

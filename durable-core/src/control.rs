@@ -170,7 +170,7 @@ impl Engine {
             Answer::Asked(executed) => {
                 for id in executed {
                     if let Some(run) = self.core.executed(&id) {
-                        run.stop(Error::wanted(&id, wanted));
+                        run.heed(wanted);
                     }
                 }
             }

@@ -278,7 +278,7 @@ impl Publication {
                 return Err(fault.clone());
             }
             let answered = self.run.core.commit(mode, Op::Publish(publish(value))).await;
-            self.run.recorded(answered, &[])?;
+            self.run.settled(answered, &[]).await?;
             tell(&engine, &self.run.id);
             return Ok(());
         };

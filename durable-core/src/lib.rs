@@ -51,6 +51,7 @@ mod scheduler;
 #[cfg(all(test, any(shuttle, loom)))]
 mod schedules;
 mod scope;
+mod shield;
 mod signal;
 mod sleep;
 pub mod store;
@@ -82,6 +83,7 @@ pub use crate::parallel::{Branch, Branches, join, map, scope};
 pub use crate::patch::patched;
 pub use crate::probe::Value;
 pub use crate::racing::{Elapsed, Next, Race, Timeout, Unordered, race, timeout, unordered};
+pub use crate::shield::shield;
 pub use crate::sleep::{sleep, sleep_until};
 pub use crate::store::{Durability, Filter, RunStatus};
 
@@ -94,5 +96,6 @@ pub mod future {
     pub use crate::events::{get_event_polled as get_event, set_event_polled as set_event};
     pub use crate::mail::{recv_polled as recv, send_once_polled as send_once, send_polled as send};
     pub use crate::racing::{TryJoinAll, try_join_all};
+    pub use crate::shield::shield_polled as shield;
     pub use crate::sleep::{sleep_polled as sleep, sleep_until_polled as sleep_until};
 }

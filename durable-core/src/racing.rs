@@ -158,9 +158,8 @@ impl<C: Contestants> Future for Deciding<C> {
 /// looked at. If the process dies before the decision is recorded, all go on from what is recorded of them, and
 /// any of them may win. Where several have ended, the lowest one wins.
 ///
-/// A step of a loser that was under way may have had its effect, and may have been recorded; a message that it was
-/// just receiving may have been taken, so give [`recv`](crate::recv) a timeout of its own. A run of its own
-/// that a loser waited for (`name::run_durable`) is given up where it stands, as if its future was dropped:
+/// A step of a loser that was under way may have had its effect, and may have been recorded. What a loser has
+/// received waits again, for [`recv`](crate::recv) after the race. A run of its own that a loser waited for (`name::run_durable`) is given up where it stands, as if its future was dropped:
 /// another call of it or [`Engine::recover`](crate::Engine::recover) goes on with it,
 /// [`Engine::cancel`](crate::Engine::cancel) ends it.
 ///

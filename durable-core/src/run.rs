@@ -3,9 +3,10 @@
 
 mod ambient;
 mod markers;
+mod shielding;
 
 use std::cell::Cell;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::panic::{panic_any, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::AtomicUsize;
@@ -17,7 +18,7 @@ use crate::core::{Core, Settings};
 use crate::error::Error;
 use crate::history::History;
 use crate::key::WorkflowId;
-use crate::signal::{Given, Signal};
+use crate::signal::{Given, Signal, block_on};
 use crate::store::batch::{Answered, Ticket};
 use crate::store::{Act, Answer, Awaits, Effect, Epoch, Op, Record, StepRecord};
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -25,6 +26,7 @@ use crate::sync::{Mutex, MutexGuard, lock, thread_local};
 
 pub(crate) use self::ambient::{Ambient, StepContext};
 use self::markers::Markers;
+use self::shielding::Shields;
 
 /// One execution of a workflow id.
 pub(crate) struct Run {
@@ -52,6 +54,7 @@ pub(crate) struct Run {
     /// Why it is to be given up at its next operation.
     leaves: OnceLock<Error>,
     left: Arc<Signal>,
+    shields: Mutex<Shields>,
     suspensions: AtomicU32,
     /// What it is taken up by, once it is unloaded.
     awaits: OnceLock<Awaits>,
@@ -120,6 +123,7 @@ impl Run {
             stopped: Arc::default(),
             leaves: OnceLock::new(),
             left: Arc::default(),
+            shields: Mutex::default(),
             suspensions: AtomicU32::new(0),
             awaits: OnceLock::new(),
         })
@@ -159,7 +163,12 @@ impl Run {
 
     /// Why no operation may begin any more.
     pub(crate) fn refuses(&self) -> Option<&Error> {
-        self.fault().or_else(|| self.leaves.get())
+        self.fault().or_else(|| self.leaves())
+    }
+
+    /// Why it is to be given up, unless it was asked to end and is to come to the end of a shield before.
+    fn leaves(&self) -> Option<&Error> {
+        self.leaves.get().filter(|_| !self.stops_after_shield())
     }
 
     /// Stops `child`, a run that executes in this one, together with this one.
@@ -208,7 +217,7 @@ impl Run {
     /// Waits for `future`, but not beyond the end of the run, nor when it is to be given up.
     pub(crate) async fn unless_left<F: Future>(&self, future: F) -> Result<F::Output, Error> {
         let (mut left, mut future) = (pin!(Given::new(Arc::clone(&self.left))), pin!(future));
-        let wait = poll_fn(|cx| match (left.as_mut().poll(cx), self.leaves.get()) {
+        let wait = poll_fn(|cx| match (left.as_mut().poll(cx), self.leaves()) {
             (Poll::Ready(()), Some(fault)) => Poll::Ready(Err(fault.clone())),
             _ => future.as_mut().poll(cx).map(Ok),
         });
@@ -308,21 +317,31 @@ impl Run {
     pub(crate) fn record(&self, step: StepRecord, slot: Slot) -> Result<(), Error> {
         let record = self.to_record(step, slot)?;
         let markers = record.markers.clone();
-        self.recorded(self.core.commits.commit(Op::Record(record)), &markers)
+        let answered = self.core.commits.commit(Op::Record(record));
+        self.recorded(answered, &markers).unwrap_or_else(|| block_on(self.unless_stopped(pending())))
     }
 
     /// Hands over the same to be recorded.
     pub(crate) fn submit(&self, step: StepRecord, slot: Slot) -> Result<Submitted, Error> {
         let record = self.to_record(step, slot)?;
         let markers = record.markers.clone();
-        Ok(Submitted { ticket: self.core.commits.submit(Op::Record(record)), markers })
+        Ok(Submitted { ticket: self.core.commits.submit(Op::Record(record)), markers, stops: None })
+    }
+
+    /// What came of a record, once the run is stopped if it is to be.
+    pub(crate) async fn settled(&self, answered: Answered, markers: &[StepRecord]) -> Result<(), Error> {
+        match self.recorded(answered, markers) {
+            Some(recorded) => recorded,
+            None => self.unless_stopped(pending()).await,
+        }
     }
 
     /// Hands over an outcome to be recorded with what it does.
     pub(crate) fn submit_act(&self, step: StepRecord, effect: Effect) -> Result<Submitted, Error> {
         let record = self.to_record(step, Slot::New)?;
         let markers = record.markers.clone();
-        Ok(Submitted { ticket: self.core.commits.submit(Op::Act(Act { record, effect })), markers })
+        let ticket = self.core.commits.submit(Op::Act(Act { record, effect }));
+        Ok(Submitted { ticket, markers, stops: None })
     }
 
     /// What is recorded with an outcome: the markers that it rests on.
@@ -332,7 +351,7 @@ impl Run {
             self.check_record(1 + markers.len())?;
         }
         self.core.check_process()?;
-        Ok(Record { id: self.id.clone(), step, markers })
+        Ok(Record { id: self.id.clone(), step, markers, is_shielded: self.is_shielded() })
     }
 
     /// That the run may record so many rows more.
@@ -352,20 +371,23 @@ impl Run {
         Ok(())
     }
 
-    /// What came of a record, and of these markers with it.
-    pub(crate) fn recorded(&self, answered: Answered, markers: &[StepRecord]) -> Result<(), Error> {
+    /// What came of a record, and of these markers with it; `None` if the run is stopped for it once the shield of
+    /// another branch has ended.
+    pub(crate) fn recorded(&self, answered: Answered, markers: &[StepRecord]) -> Option<Result<(), Error>> {
         let fault = match answered {
             Ok(Answer::Done) => {
                 self.markers.remove(markers);
-                return Ok(());
+                return Some(Ok(()));
             }
+            // It was handed over before that branch came to its shield.
+            Ok(Answer::Wanted(wanted)) if self.defers(wanted) => return None,
             Ok(Answer::Wanted(wanted)) => Error::wanted(&self.id, wanted),
             Ok(_) => Error::LostOwnership { workflow: self.id.clone() },
             Err(source) => Error::store(&self.id, source),
         };
         // Before anybody else hears of it: a branch that records meanwhile would stand after a gap.
         self.stop(fault.clone());
-        Err(fault)
+        Some(Err(fault))
     }
 }
 
@@ -373,13 +395,22 @@ impl Run {
 pub(crate) struct Submitted {
     ticket: Ticket,
     markers: Vec<StepRecord>,
+    /// It was refused, and the run will be stopped.
+    stops: Option<Given>,
 }
 
 impl Submitted {
     /// Ready once it is as durable as the store makes it.
     pub(crate) fn poll(&mut self, run: &Run, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let answered = ready!(Pin::new(&mut self.ticket).poll(cx));
-        Poll::Ready(run.recorded(answered, &self.markers))
+        let Self { ticket, markers, stops } = self;
+        if stops.is_none() {
+            let answered = ready!(Pin::new(ticket).poll(cx));
+            if let Some(recorded) = run.recorded(answered, markers) {
+                return Poll::Ready(recorded);
+            }
+        }
+        ready!(Pin::new(stops.get_or_insert_with(|| run.stopped())).poll(cx));
+        Poll::Ready(run.fault().map_or(Ok(()), |fault| Err(fault.clone())))
     }
 }
 

@@ -180,8 +180,11 @@ impl Scope {
     }
 
     /// Whether nothing else of the run can be under way besides an operation of this scope: it is the body of
-    /// the workflow, or of inline children in a row.
+    /// the workflow, or of inline children in a row, and in no shield.
     pub(crate) fn is_alone(&self) -> bool {
+        if self.run.is_shielded() {
+            return false;
+        }
         let is_alone = |parent: &Arc<Self>| {
             let is_child = parent.under_way().is_some_and(|around| around.what.kind == CHILD);
             is_child && parent.is_alone()

@@ -205,7 +205,9 @@ fn stored(count: u32) -> (MemoryStore, Epoch) {
         let status = if number % 3 == 0 { Bad } else { Ok };
         let path = [0, number / 2, number % 2];
         let step = StepRecord { epoch, ..step(&path, Kind::Step, status, &output(&path)) };
-        store.apply(&[Op::Record(Record { id: id(), step, markers: Vec::new() })]).unwrap();
+        store
+            .apply(&[Op::Record(Record { id: id(), step, markers: Vec::new(), is_shielded: false })])
+            .unwrap();
     }
     (store, epoch)
 }

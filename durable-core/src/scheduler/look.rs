@@ -12,7 +12,6 @@ use super::TICK;
 use crate::background::{Attendance, AttendanceState, Duty, Order, TAKEN_MAX};
 use crate::clock::{Alarm, Lapse, Timestamp, next_pause};
 use crate::engine::Engine;
-use crate::error::Error;
 use crate::key::WorkflowId;
 use crate::store::{Candidate, OwnerId, StoreError, Wanted};
 use crate::sync::thread;
@@ -278,7 +277,7 @@ fn heed(engine: &Engine) -> Result<(), StoreError> {
     let wanted: Vec<(WorkflowId, Wanted)> = engine.core.reader().wanted(&engine.core.owner)?;
     for (id, wanted) in wanted {
         if let Some(run) = engine.core.executed(&id) {
-            run.stop(Error::wanted(&id, wanted));
+            run.heed(wanted);
         }
     }
     Ok(())

@@ -180,7 +180,7 @@ fn record(id: &str, epoch: Epoch, path: &[u32], output: &str) -> Op {
         build: 1 << 63,
         edited: false,
     };
-    Op::Record(Record { id: workflow(id), step, markers: Vec::new() })
+    Op::Record(Record { id: workflow(id), step, markers: Vec::new(), is_shielded: false })
 }
 
 fn finish(id: &str, epoch: Epoch, end: End) -> Op {
@@ -398,9 +398,11 @@ fn an_outcome_that_is_refused_leaves_no_marker() {
         let epoch = bench.started_with(&[&[9]]);
         let before = bench.dump();
         assert_eq!(bench.apply(marked("a", STALE, &[10])), Answer::Fenced);
-        let Op::Record(Record { id, step, markers }) = marked("a", epoch, &[9]) else { panic!() };
+        let Op::Record(Record { id, step, markers, is_shielded }) = marked("a", epoch, &[9]) else {
+            panic!()
+        };
         let step = StepRecord { output: "2".into(), ..step };
-        assert_eq!(bench.apply(Op::Record(Record { id, step, markers })), Answer::Fenced);
+        assert_eq!(bench.apply(Op::Record(Record { id, step, markers, is_shielded })), Answer::Fenced);
         assert_eq!(bench.dump(), before);
     });
 }
@@ -446,9 +448,13 @@ fn nothing_else_takes_the_place_of_the_record_that_a_step_began() {
             Answer::Fenced,
             "an outcome in the place of another"
         );
-        let Op::Record(Record { id, step, markers }) = once("a", old, &[1], 1) else { panic!() };
+        let Op::Record(Record { id, step, markers, is_shielded }) = once("a", old, &[1], 1) else { panic!() };
         let step = StepRecord { name: "pay".into(), ..step };
-        assert_eq!(bench.apply(Op::Record(Record { id, step, markers })), Answer::Fenced, "of another step");
+        assert_eq!(
+            bench.apply(Op::Record(Record { id, step, markers, is_shielded })),
+            Answer::Fenced,
+            "of another step"
+        );
         let Answer::Claimed(new) = bench.apply(claim("a", old, &[], 1)) else { panic!() };
         let before = bench.dump();
         for epoch in [old, new] {

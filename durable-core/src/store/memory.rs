@@ -151,6 +151,7 @@ impl Tables {
     fn record_step(&mut self, record: &Record) -> Answer {
         let owned = self.at(&record.id, record.step.epoch).filter(|run| run.owner.is_some());
         let Some(&mut RunRecord { wanted, .. }) = owned else { return Answer::Fenced };
+        let wanted = wanted.filter(|_| !record.is_shielded);
         let steps = self.steps.entry(record.id.clone()).or_default();
         match (steps.get(&record.step.position), wanted) {
             (Some(begun), _) if transition::completes(begun, &record.step) => {}

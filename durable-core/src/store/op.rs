@@ -13,8 +13,9 @@ pub enum Op {
     /// Takes a run up, if its epoch is still `expected`. [`Answer::Claimed`] or [`Answer::Lost`].
     Claim(Claim),
     /// Adds an outcome to a run. [`Answer::Done`], [`Answer::Fenced`] if the epoch is stale or another outcome
-    /// stands there, or [`Answer::Wanted`]. The outcome of a [`Kind::Once`](super::Kind::Once) takes the place of
-    /// what the same ownership recorded before it ran, also while something is wanted of the run.
+    /// stands there, or [`Answer::Wanted`] if something is asked of the run and the record is not shielded from that.
+    /// The outcome of a [`Kind::Once`](super::Kind::Once) takes the place of what the same ownership recorded before
+    /// it ran, also while something is wanted of the run.
     Record(Record),
     /// Adds an outcome to a run, and does what it tells of. What [`Op::Record`] answers; if the effect cannot be
     /// had, neither is done: [`Answer::Undelivered`], or [`Answer::Lost`] if the message has been received.
@@ -108,6 +109,8 @@ pub struct Record {
     /// What it rests on, recorded with it where nothing is recorded yet: none of it without the outcome, and not the
     /// outcome without all of it.
     pub markers: Vec<StepRecord>,
+    /// It is recorded whatever is asked of the run.
+    pub is_shielded: bool,
 }
 
 /// See [`Op::Act`].

@@ -135,6 +135,34 @@ fn what_became_of_a_step_that_had_begun_is_recorded_although_something_is_wanted
     });
 }
 
+/// A record that is made whatever is asked of its run.
+pub(super) fn record_shielded(id: &str, epoch: Epoch, path: &[u32], output: &str) -> Op {
+    let Op::Record(record) = record(id, epoch, path, output) else { unreachable!() };
+    Op::Record(Record { is_shielded: true, ..record })
+}
+
+#[test]
+fn a_shielded_record_is_made_whatever_is_asked() {
+    for wanted in [Wanted::Cancel, Wanted::Pause] {
+        each_store(|bench| {
+            let epoch = bench.started_with(&[&[0]]);
+            bench.apply(ask("a", wanted, None));
+            assert_eq!(bench.apply(record_shielded("a", epoch, &[1], "1")), Answer::Done);
+            assert_eq!(
+                bench.apply(record_shielded("a", epoch, &[1], "2")),
+                Answer::Fenced,
+                "another outcome"
+            );
+            assert_eq!(bench.apply(record("a", epoch, &[2], "1")), Answer::Wanted(wanted));
+            assert_eq!(bench.apply(record_shielded("a", STALE, &[2], "1")), Answer::Fenced);
+            assert_eq!(bench.positions("a"), ["0", "1"]);
+            assert_eq!(bench.run("a").wanted, Some(wanted), "it stands");
+            bench.apply(finish("a", epoch, End::Asked(wanted)));
+            assert_eq!(bench.apply(record_shielded("a", epoch, &[2], "1")), Answer::Fenced, "nobody owns it");
+        });
+    }
+}
+
 #[test]
 fn a_run_that_is_given_up_heeds_what_was_asked_of_it() {
     for (wanted, status) in [(Wanted::Cancel, RunStatus::Cancelled), (Wanted::Pause, RunStatus::Paused)] {

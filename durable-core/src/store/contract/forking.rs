@@ -73,9 +73,11 @@ fn a_fork_is_a_run_that_began_as_its_original_and_that_nobody_executes() {
 fn a_fork_can_change_what_a_copied_step_returned() {
     each_store(|bench| {
         let epoch = bench.started_with(&[]);
-        let Op::Record(Record { id, step, markers }) = record("a", epoch, &[0], "1") else { unreachable!() };
+        let Op::Record(Record { id, step, markers, is_shielded }) = record("a", epoch, &[0], "1") else {
+            unreachable!()
+        };
         let failed = StepRecord { status: StepStatus::Failed, ..step };
-        bench.apply(Op::Record(Record { id, step: failed.clone(), markers }));
+        bench.apply(Op::Record(Record { id, step: failed.clone(), markers, is_shielded }));
         bench.apply(record("a", epoch, &[1], "1"));
         bench.apply(fork("a", epoch, "B", &[2], 9, Some((&[0], "{\"a\":2}"))));
         let steps = bench.steps("B");

@@ -1,6 +1,6 @@
 //! Random programs of ops, on which all stores agree; a program that fails prints the seed that it came from.
 
-use super::background::{ask, reopen, start_later, wait};
+use super::background::{ask, record_shielded, reopen, start_later, wait};
 use super::forking::fork;
 use super::mail::{about, act, await_it, event_of, message, publish, send};
 use super::*;
@@ -34,7 +34,7 @@ impl Draws {
             (None, _) => return self.start(id),
         };
         let path = self.one_of(&TREE);
-        match self.below(26) {
+        match self.below(27) {
             0 => start(id, self.below(3) as u64),
             1 | 2 => {
                 let drop = [path, self.one_of(&TREE)];
@@ -66,6 +66,7 @@ impl Draws {
             }
             19 | 20 => once(id, epoch, self.one_of(&[path, &[300]]), self.one_of(&[0, 1])),
             21 => marked(id, epoch, path),
+            22 => record_shielded(id, epoch, path, self.one_of(&["1", "2"])),
             _ => record(id, epoch, path, self.one_of(&["1", "2"])),
         }
     }

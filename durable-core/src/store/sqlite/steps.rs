@@ -7,15 +7,23 @@ use super::load_at;
 use crate::store::row::{read_step, step_columns, step_params};
 use crate::store::{Answer, Record, RunRecord, transition};
 
+macro_rules! record_where {
+    ($more:literal) => {
+        concat!(
+            "insert into steps (workflow_id, ",
+            step_columns!(),
+            ") select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 \
+             where exists (select 1 from workflows where id = ?1 and epoch = ?14 and owner is not null",
+            $more,
+            ") on conflict do nothing"
+        )
+    };
+}
+
 /// One statement: it inserts nothing unless the run is owned by the epoch that the step carries, and nothing is
-/// asked of it.
-const RECORD: &str = concat!(
-    "insert into steps (workflow_id, ",
-    step_columns!(),
-    ") select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 \
-     where exists (select 1 from workflows where id = ?1 and epoch = ?14 and owner is not null and wanted is null) \
-     on conflict do nothing"
-);
+/// asked of it or the record is shielded from that.
+const RECORD: &str = record_where!(" and wanted is null");
+const RECORD_SHIELDED: &str = record_where!("");
 
 /// What became of a step takes the place of the row that says that it had begun.
 const REPLACE: &str = concat!(
@@ -33,7 +41,7 @@ pub(super) fn record(connection: &Connection, op: &Record) -> Result<Answer, OpE
 
 /// Whether the step was inserted now.
 pub(super) fn insert_step(connection: &Connection, op: &Record) -> Result<bool, OpError> {
-    let mut statement = connection.prepare_cached(RECORD)?;
+    let mut statement = connection.prepare_cached(if op.is_shielded { RECORD_SHIELDED } else { RECORD })?;
     Ok(step_params(&op.id, &op.step, |params| statement.execute(params))? == 1)
 }
 
@@ -41,6 +49,7 @@ pub(super) fn insert_step(connection: &Connection, op: &Record) -> Result<bool, 
 pub(super) fn recorded(connection: &Connection, op: &Record) -> Result<Answer, OpError> {
     let owned = load_at(connection, &op.id, op.step.epoch)?.filter(|run| run.owner.is_some());
     let Some(RunRecord { wanted, .. }) = owned else { return Ok(Answer::Fenced) };
+    let wanted = wanted.filter(|_| !op.is_shielded);
     let mut statement = connection.prepare_cached(STEP)?;
     let at = params![op.id.as_str(), op.step.position.to_bytes()];
     let recorded = statement.query_row(at, |row| Ok(read_step(&op.id, row))).optional()?.transpose()?;
