@@ -159,9 +159,9 @@ impl<C: Contestants> Future for Deciding<C> {
 /// any of them may win. Where several have ended, the lowest one wins.
 ///
 /// A step of a loser that was under way may have had its effect, and may have been recorded. What a loser has
-/// received waits again, for [`recv`](crate::recv) after the race. A run of its own that a loser waited for (`name::run_durable`) is given up where it stands, as if its future was dropped:
-/// another call of it or [`Engine::recover`](crate::Engine::recover) goes on with it,
-/// [`Engine::cancel`](crate::Engine::cancel) ends it.
+/// received waits again, for [`recv`](crate::recv) after the race. A run of its own that a loser waited for
+/// (`name::run_durable`) is given up where it stands, as if its future was dropped: another call of it or
+/// [`Engine::recover`](crate::Engine::recover) goes on with it, [`Engine::cancel`](crate::Engine::cancel) ends it.
 ///
 /// If the winner's last step failed and the workflow ends in an error with nothing recorded after the race, the
 /// race is decided anew when the run is resumed: the failed step runs again, and all else goes on.
