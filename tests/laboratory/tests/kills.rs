@@ -65,7 +65,11 @@ fn sweep(workload: Workload) {
         let first = operations - operations * i / (recoveries * share);
         let killed = Victim::new(PROGRAM, trial);
         let place = format!("killed at operation {first}, then ");
-        assert!(run(&killed, (first, false), &place, &mut tally));
+        // Threads share their commits as timing has it, so one run may have fewer operations than another.
+        if !run(&killed, (first, false), &place, &mut tally) {
+            assert!(workload == Workload::Parallel, "{place}not at all");
+            continue;
+        }
         kill_everywhere(trial, || killed.copy(), &place, &mut tally);
     }
     tally.finish();
