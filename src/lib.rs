@@ -36,15 +36,15 @@
 pub use durable_core::open;
 #[doc(inline)]
 pub use durable_core::{
-    Alarm, AsyncRunBuilder, Branch, Branches, Builder, Bulk, Clock, Difference, Divergence, Durability,
-    Elapsed, Engine, EngineGuard, Error, Event, FailureKind, Filter, ForkRefused, HISTORY_BYTES_MAX, Handle,
-    HandleFuture, InputMismatch, InvalidId, NAME_BYTES_MAX, Next, Operation, Overlap, PAYLOAD_BYTES_MAX,
-    PAYLOAD_WARN_BYTES, Position, RECOVERIES_MAX, REFUSALS_MAX, Race, Random, RunBuilder, RunError,
-    RunFuture, RunHistory, RunStatus, Runs, STEPS_MAX, Site, StartFuture, StepFailed, StepKey, SystemClock,
-    TestClock, Timeout, Timestamp, Topic, Undecodable, Unordered, Unstorable, Unstructured, Value,
-    WORKERS_MAX, WORKFLOW_ID_BYTES_MAX, WorkflowId, cancelled, future, get_event, idempotency_key, join, map,
-    now, patched, race, random, recv, resource, scope, send, send_once, set_event, set_global, shield, sleep,
-    sleep_until, store, timeout, try_resource, unordered, uuid,
+    Alarm, AsyncRunBuilder, Branch, Branches, Builder, Bulk, Checked, Clock, Difference, Divergence,
+    Durability, Elapsed, Engine, EngineGuard, Error, Event, FailureKind, Filter, Finding, ForkRefused,
+    HISTORY_BYTES_MAX, Handle, HandleFuture, InputMismatch, InvalidId, NAME_BYTES_MAX, Next, Operation,
+    Overlap, PAYLOAD_BYTES_MAX, PAYLOAD_WARN_BYTES, Position, RECOVERIES_MAX, REFUSALS_MAX, Race, Random,
+    RunBuilder, RunError, RunFuture, RunHistory, RunStatus, Runs, STEPS_MAX, Site, StartFuture, StepFailed,
+    StepKey, SystemClock, TestClock, Timeout, Timestamp, Topic, Undecodable, Unordered, Unstorable,
+    Unstructured, Value, WORKERS_MAX, WORKFLOW_ID_BYTES_MAX, WorkflowId, cancelled, future, get_event,
+    idempotency_key, join, map, now, patched, race, random, recv, resource, scope, send, send_once,
+    set_event, set_global, shield, sleep, sleep_until, store, timeout, try_resource, unordered, uuid,
 };
 
 #[cfg(feature = "macros")]

@@ -53,6 +53,7 @@ const FLOORS: [&[&str]; 7] = [
         "scheduler",
         "handle",
         "control",
+        "check",
         "lookout",
         "mail",
         "events",

@@ -10,10 +10,12 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use crate::core::{Core, Settings};
+use crate::error::Error;
 use crate::executor::Executor;
 use crate::held::Held;
 use crate::key::WorkflowId;
 use crate::pool::Pool;
+use crate::run::Run;
 use crate::store::OwnerId;
 use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait_while_for};
 
@@ -40,9 +42,13 @@ pub(crate) struct Order {
     pub(crate) held: Option<(Held, String)>,
 }
 
-/// How a run is executed whose types nobody knows.
+/// How a run is executed, and how it is only checked, whose types nobody knows.
 #[derive(Clone, Copy)]
-pub struct Execution(pub(crate) fn(Order) -> Job);
+pub struct Execution {
+    pub(crate) execute: fn(Order) -> Job,
+    /// Calls the function of a checked run with its stored input. An error, if that or a fault ends it.
+    pub(crate) check: fn(&Arc<Run>, &str) -> Result<(), Error>,
+}
 
 /// What one engine has in the background. Dropped, it takes no new work.
 pub(crate) struct Background {

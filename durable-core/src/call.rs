@@ -3,6 +3,7 @@
 //! name; every other one is a divergence.
 //! Knows no SQL, no JSON and no body.
 
+mod check;
 mod found;
 mod recording;
 
@@ -63,9 +64,13 @@ impl Call {
     /// Looks at what is recorded at this position.
     pub(crate) fn look(mut self) -> Result<Found, Error> {
         let Some(step) = self.recorded()? else {
+            self.check_unrecorded();
             self.started = self.run().settings.clock.now();
             return Ok(Found::Known(Known::Nothing(self)));
         };
+        if step.is_begun() && self.later().is_none() {
+            self.check_open();
+        }
         let (output, number) = (step.output(), step.number);
         Ok(match output {
             Some(text) => Found::Known(Known::Output(self, text)),
@@ -81,6 +86,8 @@ impl Call {
         of: Option<&Position>,
     ) -> Result<Option<(u32, Timestamp)>, Error> {
         let Some(step) = self.recorded()? else {
+            // In a check the run goes on here: its branches are not looked into.
+            self.check_open();
             self.started = self.run().settings.clock.now();
             return Ok(None);
         };
@@ -175,6 +182,10 @@ impl Call {
         }
         if step.build() == build::id() {
             return Err(self.diverges(step, recorded_operation(step), Difference::Arguments));
+        }
+        if let Some(check) = self.run().check() {
+            check.note(|seen| seen.other_arguments.push(self.key().clone()));
+            return Ok(());
         }
         let message = format!(
             "step {} was recorded by another build with other arguments; its result is used",
@@ -296,6 +307,7 @@ impl Call {
     }
 
     fn row(&self, outcome: Encoded, attempts: u32) -> StepRecord {
+        self.check_open();
         let run = self.run();
         if outcome.json.len() > run.settings.payload_warn_bytes {
             trace::warn(Some(&run.id), &format!("step {} records {} bytes", self.key(), outcome.json.len()));

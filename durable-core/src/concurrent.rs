@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use self::ready::{Ready, Woken};
 use crate::error::Error;
-use crate::fork::{Fork, Panic};
+use crate::fork::{Fork, Panic, is_own};
 use crate::key::Site;
 use crate::run::{Ambient, Run};
 use crate::scope::MAP;
@@ -54,7 +54,7 @@ impl<F: Future> Branch<F> {
     }
 
     pub(crate) fn has_panicked(&self) -> bool {
-        matches!(self.state, State::Ended(Err(_)))
+        matches!(&self.state, State::Ended(Err(panic)) if is_own(panic))
     }
 
     /// Polls the branch if it is running; whether it has ended.

@@ -239,7 +239,7 @@ impl Request<'_> {
             return Ok(Taken::Left);
         }
         let (id, history, in_background) = (self.id.clone(), Arc::default(), self.intent.is_background());
-        let seat = Seat { id, epoch, nonce, seed, started, history, in_background };
+        let seat = Seat { id, epoch, nonce, seed, started, history, in_background, check: None };
         Ok(Taken::Ours { seat, recoveries: 0, input: input.json.clone() })
     }
 
@@ -284,7 +284,7 @@ impl Request<'_> {
         let started = run.begins.unwrap_or(run.created);
         let RunRecord { id, nonce, seed, input, .. } = run;
         let (history, in_background) = (Arc::new(history), self.intent.is_background());
-        let seat = Seat { id, epoch, nonce, seed, started, history, in_background };
+        let seat = Seat { id, epoch, nonce, seed, started, history, in_background, check: None };
         Ok(Taken::Ours { seat, recoveries, input })
     }
 

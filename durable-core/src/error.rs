@@ -207,6 +207,12 @@ pub enum Error {
         /// When it is taken up again.
         until: Timestamp,
     },
+    /// The program is built so that a panic ends it at once.
+    #[error(
+        "this program is built with `panic = \"abort\"`, so the body of a workflow cannot be ended where its records do; \
+         check with a build that unwinds"
+    )]
+    NoUnwinding,
     /// The engine was shut down.
     #[error("the engine was shut down: it takes no new work, and another engine can go on with its runs")]
     ShutDown,

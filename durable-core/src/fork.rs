@@ -8,9 +8,9 @@ use std::sync::Arc;
 use crate::call::{construct_around, diverges, recorded_operation};
 use crate::clock::Timestamp;
 use crate::error::{Difference, Error};
-use crate::key::{Position, Site};
+use crate::key::{Position, Site, StepKey};
 use crate::memo::is_unwinding;
-use crate::run::{Ambient, Run, StepContext};
+use crate::run::{Ambient, Run, StepContext, Stopped};
 use crate::scope::{CONSTRUCT, Scope, Ticket, What};
 use crate::sync::{Mutex, into_inner, lock};
 
@@ -74,6 +74,7 @@ impl Fork {
         };
         let begun = scope.begin(What { name, kind: CONSTRUCT, site }).and_then(|ticket| {
             check(&ticket)?;
+            check_open(&ticket);
             Ok(Numbered { ticket, branches: Mutex::default() })
         });
         match begun {
@@ -118,6 +119,7 @@ impl Fork {
     pub(crate) fn check_ended(&self) -> Result<(), (Arc<Run>, Error)> {
         let Inner::Numbered(Numbered { ticket, branches }) = &self.0 else { return Ok(()) };
         let branches = lock(branches);
+        check_over(ticket, &branches);
         let ended = branches.iter().try_for_each(|scope| scope.check_ended(&ticket.what));
         ended.map_err(|fault| (Arc::clone(&ticket.scope.run), fault))
     }
@@ -126,6 +128,7 @@ impl Fork {
     pub(crate) fn end(self) {
         let Inner::Numbered(Numbered { ticket, branches }) = self.0 else { return };
         let branches = into_inner(branches);
+        check_over(&ticket, &branches);
         let last = branches.iter().map(|scope| scope.last()).max();
         let last: Timestamp = last.unwrap_or_else(|| ticket.scope.last());
         ticket.end(last);
@@ -184,6 +187,28 @@ impl Home {
 impl Drop for Place {
     fn drop(&mut self) {
         self.scope.close();
+    }
+}
+
+/// Whether this is a panic of the user's, and not the way in which a run or a check ends.
+pub(crate) fn is_own(panic: &Panic) -> bool {
+    !panic.is::<Stopped>()
+}
+
+/// In a check: a construct that no execution came to yet is where the run would go on.
+fn check_open(ticket: &Ticket) {
+    let Some(check) = ticket.scope.run.check() else { return };
+    if !ticket.scope.is_passed(&ticket.position) {
+        check.note(|seen| seen.goes_on_with.push(StepKey::new(ticket.what.name, &ticket.position)));
+        ticket.scope.end_check(check);
+    }
+}
+
+/// In a check: where the body of a branch was ended, nothing after the construct is known.
+fn check_over(ticket: &Ticket, branches: &[Arc<Scope>]) {
+    let Some(check) = ticket.scope.run.check() else { return };
+    if branches.iter().any(|branch| branch.is_over()) {
+        ticket.scope.end_check(check);
     }
 }
 

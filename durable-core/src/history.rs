@@ -105,6 +105,11 @@ impl<'h> Recorded<'h> {
         self.step().args_fingerprint
     }
 
+    /// Whether it says that a step has begun which runs at most once, and not what became of it.
+    pub(crate) fn is_begun(self) -> bool {
+        self.kind() == Kind::Once && self.attempts() == 0
+    }
+
     pub(crate) fn attempts(self) -> u32 {
         self.step().attempts
     }
@@ -145,19 +150,39 @@ impl History {
         Self { texts: Texts::with_room(bytes_max), ..Self::default() }
     }
 
+    /// All steps of the run `id` as they are at one moment; the reader is held until they are loaded.
+    pub(crate) fn whole(
+        bytes_max: usize,
+        id: &WorkflowId,
+        reader: &mut dyn StepReader,
+    ) -> Result<Self, StoreError> {
+        let mut history = Self::with_room(bytes_max);
+        history.load_rows(id, reader, usize::MAX)?;
+        Ok(history)
+    }
+
     /// Loads the next steps of the run `id`; whether there can be more.
     pub(crate) fn load(&mut self, id: &WorkflowId, reader: &mut dyn StepReader) -> Result<bool, StoreError> {
+        self.load_rows(id, reader, LOAD_ROWS)
+    }
+
+    fn load_rows(
+        &mut self,
+        id: &WorkflowId,
+        reader: &mut dyn StepReader,
+        rows_max: usize,
+    ) -> Result<bool, StoreError> {
         let after = self.all().next_back().and_then(|last| Position::new(last.path()));
         let mut rows = 0;
         reader.scan(id, after.as_ref(), &mut |row| {
             self.push(&row);
             rows += 1;
-            if rows < LOAD_ROWS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if rows < rows_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        if rows < LOAD_ROWS {
+        if rows < rows_max {
             self.texts.close();
         }
-        Ok(rows == LOAD_ROWS)
+        Ok(rows == rows_max)
     }
 
     fn push(&mut self, row: &StepRow<'_>) {

@@ -3,6 +3,7 @@
 //! Knows no rows and no SQL; the types of the user stop here.
 
 mod background;
+mod checking;
 mod ending;
 mod root;
 

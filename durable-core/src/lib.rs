@@ -8,6 +8,7 @@ mod args;
 mod background;
 mod build;
 mod call;
+mod check;
 mod circle;
 mod clock;
 mod concurrent;
@@ -60,6 +61,7 @@ mod trace;
 mod waits;
 
 pub use crate::background::WORKERS_MAX;
+pub use crate::check::{Checked, Finding};
 pub use crate::clock::{Alarm, Clock, SystemClock, TestClock, Timestamp};
 pub use crate::control::{Bulk, REFUSALS_MAX};
 #[cfg(feature = "sqlite")]

@@ -3,6 +3,7 @@
 //! is proved here and, for futures, in `poll`.
 //! Knows no SQL and no JSON.
 
+mod place;
 mod spec;
 
 use std::any::Any;
@@ -17,12 +18,14 @@ use crate::error::Error;
 use crate::failed::{FailureKind, StepFailed};
 use crate::history::Text;
 use crate::outcome::{Codec, Settled, Tried, Undecodable, settle, settle_failed};
-use crate::run::{Ambient, Run, StepContext, Stopped, any_live, any_strict};
+use crate::run::{Ambient, Run, StepContext, Stopped};
 use crate::scope::Scope;
 use crate::signal::block_on;
 use crate::store::{Kind, StepStatus};
 use crate::{draw, trace};
 
+use self::place::plain;
+pub(crate) use self::place::{Place, is_unwinding, place, refused};
 pub use spec::{StepSpec, WorkflowSpec};
 
 /// Calls a step: its recorded outcome, or its body.
@@ -83,69 +86,6 @@ pub fn workflow<C: Codec>(
         },
         _ => body(),
     }
-}
-
-/// Where a step is called.
-pub(crate) enum Place {
-    /// Outside a run, inside another step, or while a panic unwinds: a plain call, in its own context where
-    /// a run is known.
-    Plain(Option<Ambient>),
-    /// Outside a run, where that is an error.
-    Refused(StepFailed),
-    /// In the body of a workflow or in a branch of it.
-    Scope(Arc<Scope>),
-}
-
-pub(crate) fn place(spec: &StepSpec) -> Place {
-    match Ambient::current() {
-        Ambient::Inside(scope) if is_unwinding(&scope) => {
-            Place::Plain(Some(Ambient::InStep(StepContext::unwinding(&scope.run, spec.name))))
-        }
-        Ambient::Inside(scope) => Place::Scope(scope),
-        Ambient::InStep(step) => Place::Plain(Some(Ambient::InStep(step.call(spec.name)))),
-        Ambient::Entering(_) => Place::Plain(None),
-        Ambient::Outside if spec.strict || any_strict() => {
-            let message = format!(
-                "step `{}` ({}) is strict and was called where no run is known",
-                spec.name, spec.site
-            );
-            Place::Refused(StepFailed::new(FailureKind::Unowned, spec.name, message, 0))
-        }
-        Ambient::Outside => {
-            if any_live() {
-                let message = "was called from a thread or task that no run knows, while runs are live: nothing is recorded";
-                trace::warn(None, &format!("step `{}` ({}) {message}", spec.name, spec.site));
-            }
-            Place::Plain(None)
-        }
-    }
-}
-
-fn plain<R>(within: Option<Ambient>, body: impl FnOnce() -> R) -> R {
-    let _within = within.map(Ambient::enter);
-    body()
-}
-
-/// Whether the current thread unwinds, or what this scope belongs to is dropped before its end, so that an
-/// operation is a plain call. After a fault there is nothing that a call could give back, and the program ends
-/// with the reason.
-pub(crate) fn is_unwinding(scope: &Scope) -> bool {
-    if scope.is_abandoned() {
-        return true;
-    }
-    match scope.run.fault() {
-        Some(fault) if Run::is_unwinding_by_fault() => scope.run.unwind(fault.clone()),
-        _ => std::thread::panicking(),
-    }
-}
-
-/// A refused call, as the error of the step if its type can hold it.
-#[expect(
-    clippy::panic,
-    reason = "a misplaced step whose type has no room for an error has no other way to say so"
-)]
-pub(crate) fn refused<C: Codec>(codec: C, failed: StepFailed) -> C::Returned {
-    codec.from_failed(failed).unwrap_or_else(|failed| panic_any(failed.to_string()))
 }
 
 fn memoized<C: Codec>(

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::fork::{Fork, Panic};
+use crate::fork::{Fork, Panic, is_own};
 use crate::key::Site;
 use crate::run::{Ambient, Run};
 use crate::scope::MAP;
@@ -83,7 +83,7 @@ where
             let Some((i, item)) = lock(&queue).next() else { break };
             let branch = fork.branch(u32::try_from(i).unwrap_or(u32::MAX));
             let result = run_branch(branch, || f(item));
-            panicked.fetch_or(result.is_err(), Ordering::Relaxed);
+            panicked.fetch_or(result.as_ref().is_err_and(is_own), Ordering::Relaxed);
             *lock(&results[i]) = Some(result);
         }
     };

@@ -63,31 +63,15 @@ fn is_new(scope: &Arc<Scope>, name: &'static str, site: Site) -> Result<bool, Er
     let mut is_recorded = false;
     let taken = scope.mark(What { name, kind: kind_word(Kind::Patch), site }, |position| {
         is_recorded = history.marker(position.path()) == Some(name);
-        is_recorded || !is_passed(scope, position)
+        is_recorded || !scope.is_passed(position)
     })?;
     let Some(position) = taken else { return Ok(false) };
     if is_recorded {
         history.reach(position.path());
-    } else {
+    } else if scope.run.check().is_none() {
         scope.run.markers.add(marker(scope, position, name, site));
     }
     Ok(true)
-}
-
-/// Whether an execution before this one came past this position: something is recorded there, or later.
-fn is_passed(scope: &Arc<Scope>, position: &Position) -> bool {
-    let (history, mut path, mut scope) = (&scope.run.history, position.path(), Some(scope));
-    if history.is_taken(path) {
-        return true;
-    }
-    while let Some(branch) = scope {
-        if history.first_after(path).is_some() {
-            return true;
-        }
-        path = &path[..branch.path().len().saturating_sub(1)];
-        scope = branch.parent();
-    }
-    false
 }
 
 fn marker(scope: &Scope, position: Position, name: &str, site: Site) -> StepRecord {

@@ -2,6 +2,7 @@
 //! had begun and is not to run again. Hands out no positions.
 
 mod ambient;
+mod check;
 mod markers;
 mod recording;
 mod shielding;
@@ -25,6 +26,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Mutex, MutexGuard, lock, thread_local};
 
 pub(crate) use self::ambient::{Ambient, StepContext};
+pub(crate) use self::check::{Check, Verdict};
 use self::markers::Markers;
 pub(crate) use self::recording::Submitted;
 use self::shielding::Shields;
@@ -42,6 +44,8 @@ pub(crate) struct Run {
     pub(crate) mode: Mode,
     /// Whether nobody calls for it: it can be unloaded from memory while it waits.
     pub(crate) in_background: bool,
+    /// What is known of it, if it is only checked.
+    check: Option<Check>,
     /// The markers that are not recorded yet.
     pub(crate) markers: Markers,
     recorded: AtomicU32,
@@ -84,6 +88,7 @@ pub(crate) struct Seat {
     pub(crate) started: Timestamp,
     pub(crate) history: Arc<History>,
     pub(crate) in_background: bool,
+    pub(crate) check: Option<Check>,
 }
 
 /// Where an outcome goes.
@@ -101,7 +106,7 @@ pub(crate) struct Stopped;
 
 impl Run {
     pub(crate) fn new(core: Arc<Core>, settings: Arc<Settings>, seat: Seat, mode: Mode) -> Arc<Self> {
-        let Seat { id, epoch, nonce, seed, started, history, in_background } = seat;
+        let Seat { id, epoch, nonce, seed, started, history, in_background, check } = seat;
         LIVE.fetch_add(1, Ordering::Relaxed);
         STRICT.fetch_add(usize::from(settings.strict), Ordering::Relaxed);
         Arc::new(Self {
@@ -115,6 +120,7 @@ impl Run {
             history,
             mode,
             in_background,
+            check,
             markers: Markers::default(),
             recorded: AtomicU32::new(0),
             fault: OnceLock::new(),

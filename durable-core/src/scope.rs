@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::error::{CHILD, Error, Operation, Overlap, Unstructured};
 use crate::key::{Position, Site};
-use crate::run::{Ambient, Run};
+use crate::run::{Ambient, Check, Run};
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, lock};
 
@@ -31,6 +31,8 @@ pub(crate) struct Scope {
     beside: AtomicU32,
     /// The branch has lost: what is dropped of it is no part of the run any more.
     abandoned: AtomicBool,
+    /// Only in a check: the body was ended, at an operation that is not recorded.
+    is_over: AtomicBool,
 }
 
 #[derive(Clone, Copy)]
@@ -88,13 +90,27 @@ impl Scope {
     fn new(run: Arc<Run>, path: Box<[u32]>, last: Timestamp) -> Self {
         let last = AtomicI64::new(last.as_millis());
         let (next, draws, under_way) = (AtomicU32::new(0), AtomicU64::new(0), Mutex::default());
-        let (label, parent, is_optional) = (None, None, false);
+        let (label, parent, is_optional, is_over) = (None, None, false, AtomicBool::new(false));
         let (beside, abandoned) = (AtomicU32::new(0), AtomicBool::new(false));
-        Self { run, path, label, parent, is_optional, next, draws, last, under_way, beside, abandoned }
+        Self {
+            run,
+            path,
+            label,
+            parent,
+            is_optional,
+            next,
+            draws,
+            last,
+            under_way,
+            beside,
+            abandoned,
+            is_over,
+        }
     }
 
     /// Takes the next position for an operation that begins now.
     pub(crate) fn begin(self: &Arc<Self>, what: What) -> Result<Ticket, Error> {
+        self.stay_over();
         Run::forget_unwinding();
         if let Some(fault) = self.run.refuses() {
             return Err(fault.clone());
@@ -130,6 +146,7 @@ impl Scope {
         what: What,
         takes: impl FnOnce(&Position) -> bool,
     ) -> Result<Option<Position>, Error> {
+        self.stay_over();
         Run::forget_unwinding();
         if let Some(fault) = self.run.refuses() {
             return Err(fault.clone());
@@ -163,10 +180,55 @@ impl Scope {
 
     /// That all operations have ended which began here, now that `around` ends whose branch this is.
     pub(crate) fn check_ended(&self, around: &What) -> Result<(), Error> {
+        self.stay_over();
         match *self.under_way() {
             Some(first) => Err(self.unstructured(&first.what, around, Overlap::Left)),
             None => Ok(()),
         }
+    }
+
+    /// In a check: ends the body here, and those of the inline children around it.
+    pub(crate) fn end_check(&self, check: &Check) -> ! {
+        self.is_over.store(true, Ordering::Relaxed);
+        let mut scope = self;
+        while let Some(around) = scope.parent.as_deref().filter(|around| around.is_in_child()) {
+            around.is_over.store(true, Ordering::Relaxed);
+            scope = around;
+        }
+        check.end_body()
+    }
+
+    /// In a check: whether the body was ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Code that has caught what ended its body in a check gains nothing.
+    fn stay_over(&self) {
+        if let Some(check) = self.run.check().filter(|_| self.is_over()) {
+            self.end_check(check);
+        }
+    }
+
+    /// Whether an inline child is under way here.
+    fn is_in_child(&self) -> bool {
+        self.under_way().is_some_and(|around| around.what.kind == CHILD)
+    }
+
+    /// Whether an execution before this one came past this position: something is recorded there, or later.
+    pub(crate) fn is_passed(&self, position: &Position) -> bool {
+        let (history, mut path, mut scope) = (&self.run.history, position.path(), Some(self));
+        if history.is_taken(path) {
+            return true;
+        }
+        while let Some(branch) = scope {
+            if history.first_after(path).is_some() {
+                return true;
+            }
+            path = &path[..branch.path().len().saturating_sub(1)];
+            scope = branch.parent.as_deref();
+        }
+        false
     }
 
     pub(crate) fn unstructured(&self, first: &What, second: &What, how: Overlap) -> Error {
@@ -185,10 +247,7 @@ impl Scope {
         if self.run.is_shielded() {
             return false;
         }
-        let is_alone = |parent: &Arc<Self>| {
-            let is_child = parent.under_way().is_some_and(|around| around.what.kind == CHILD);
-            is_child && parent.is_alone()
-        };
+        let is_alone = |parent: &Arc<Self>| parent.is_in_child() && parent.is_alone();
         self.beside.load(Ordering::Relaxed) == 0 && self.parent.as_ref().is_none_or(is_alone)
     }
 

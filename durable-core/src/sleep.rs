@@ -223,7 +223,11 @@ fn begun(known: Known, until: Until) -> Result<Begun, Error> {
             Ok(Begun::Fresh(call, wake))
         }
         Known::Output(call, output) => match decode_input(Json::<i64>::NEW, output.as_str()) {
-            Ok((millis, _)) => Ok(Begun::Recorded(Some(call), Timestamp::from_millis(millis))),
+            Ok((millis, _)) => {
+                let wake = Timestamp::from_millis(millis);
+                call.check_wait(wake);
+                Ok(Begun::Recorded(Some(call), wake))
+            }
             Err(undecodable) => Err(call.undecodable(undecodable)),
         },
     }

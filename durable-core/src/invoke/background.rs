@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::checking::{check_called, check_polled};
 use super::{AsyncRunBuilder, Invocation, Prepared, RunBuilder};
 use crate::args::ArgsSink;
 use crate::background::{Execution, Job, Order, Settled};
@@ -141,7 +142,7 @@ impl<W: Workflow> Prepared<W> {
             Admission::Run(held, input) => {
                 let (core, settings) = (Arc::clone(&self.engine.core), Arc::clone(&self.engine.settings));
                 let order = Order { core, settings, id: self.id.clone(), held: Some((held, input)) };
-                background.submit((W::EXECUTION.0)(order));
+                background.submit((W::EXECUTION.execute)(order));
             }
             // It may be due at once.
             Admission::Left => background.attendance.nudge(),
@@ -202,12 +203,12 @@ impl<W: Workflow> Prepared<W> {
 
 /// How a run of a plain function is executed in the background.
 pub const fn called<W: SyncWorkflow>() -> Execution {
-    Execution(execute_called::<W>)
+    Execution { execute: execute_called::<W>, check: check_called::<W> }
 }
 
 /// How a run of an async function is executed in the background.
 pub const fn polled<W: AsyncWorkflow>() -> Execution {
-    Execution(execute_polled::<W>)
+    Execution { execute: execute_polled::<W>, check: check_polled::<W> }
 }
 
 fn execute_called<W: SyncWorkflow>(order: Order) -> Job {

@@ -50,6 +50,9 @@ impl Run {
             self.check_record(1 + markers.len())?;
         }
         self.core.check_process()?;
+        if self.check.is_some() {
+            return Err(Error::LostOwnership { workflow: self.id.clone() });
+        }
         Ok(Record { id: self.id.clone(), step, markers, is_shielded: self.is_shielded() })
     }
 

@@ -248,7 +248,7 @@ impl Look {
             }
         }
         let (core, settings) = (Arc::clone(&engine.core), Arc::clone(&engine.settings));
-        let job = (execution.0)(Order { core, settings, id: run.id, held: None });
+        let job = (execution.execute)(Order { core, settings, id: run.id, held: None });
         engine.settings.background.submit(job);
         Taken::Up
     }

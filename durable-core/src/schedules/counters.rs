@@ -46,6 +46,7 @@ fn root() -> (Engine, Arc<Scope>) {
         started: Timestamp::from_millis(0),
         history: Arc::new(History::with_room(0)),
         in_background: false,
+        check: None,
     };
     let run = Run::new(Arc::clone(&engine.core), Arc::clone(&engine.settings), seat, Mode::Called);
     (engine, Scope::root(run))
