@@ -510,6 +510,29 @@ fn catching() -> u32 {
     note("fifth")
 }
 
+/// The same in a branch, and around its construct.
+#[workflow]
+fn catching_in_a_branch() -> u32 {
+    let item = |n: u32| {
+        if n == 0 || Switches::is_set("stop") {
+            return if n == 0 { first() } else { 0 };
+        }
+        u32::from(catch_unwind(AssertUnwindSafe(|| note("branch"))).is_err())
+    };
+    let sum = catch_unwind(AssertUnwindSafe(|| durable::map(0..2, 1, item).iter().sum::<u32>()));
+    stop_at("stop");
+    sum.unwrap_or(0) + note("after")
+}
+
+#[test]
+fn a_branch_that_catches_the_unwinding_gains_nothing() {
+    let bench = Bench::new();
+    bench.switches.set("stop");
+    catching_in_a_branch::durable("a").on(&bench.engine).run().unwrap_err();
+    bench.switches.clear();
+    bench.goes_on_with(&["note_0.1.0"]);
+}
+
 #[test]
 fn code_that_catches_the_unwinding_gains_nothing() {
     let bench = Bench::new();

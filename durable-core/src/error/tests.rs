@@ -84,6 +84,13 @@ fn a_divergence_names_both_sides_and_what_to_do() {
 }
 
 #[test]
+fn a_step_that_was_interrupted_says_so() {
+    let failed = crate::StepFailed::new(crate::FailureKind::Interrupted, "charge_0", "nobody knows", 0);
+    assert!(failed.is_interrupted());
+    assert_eq!(failed.to_string(), "step `charge_0` was interrupted: nobody knows");
+}
+
+#[test]
 fn what_only_timing_would_order_names_both_operations() {
     let unstructured = |how| {
         let (first, second) = (operation("a", "step"), operation("b", "step"));
