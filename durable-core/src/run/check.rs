@@ -5,12 +5,12 @@
 
 use std::panic::resume_unwind;
 use std::sync::mpsc::Sender;
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::{Run, Stopped};
 use crate::error::Error;
 use crate::key::StepKey;
+use crate::sync::{Mutex, lock};
 
 /// How the body of a checked run ended: to its end or where its records do, or by a fault. `None` where it cannot.
 pub(crate) type Verdict = Option<Result<(), Error>>;
@@ -43,12 +43,12 @@ impl Check {
 
     /// Adds to what was seen.
     pub(crate) fn note(&self, note: impl FnOnce(&mut Seen)) {
-        note(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        note(&mut lock(&self.seen));
     }
 
     /// All that was seen.
     pub(crate) fn take(&self) -> Seen {
-        std::mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut lock(&self.seen))
     }
 
     /// Ends the body by unwinding it. Where it unwinds already, a `Drop` calls for an operation: there is no value to

@@ -2,10 +2,9 @@
 //! is durable: what stands after a marker is never recorded without it, and a marker alone costs no write.
 //! Knows no store and no history.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use crate::key::Position;
 use crate::store::StepRecord;
+use crate::sync::{Mutex, MutexGuard, lock};
 
 #[derive(Debug, Default)]
 pub(crate) struct Markers(Mutex<Vec<StepRecord>>);
@@ -29,7 +28,7 @@ impl Markers {
     }
 
     fn all(&self) -> MutexGuard<'_, Vec<StepRecord>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

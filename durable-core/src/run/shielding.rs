@@ -1,11 +1,12 @@
 //! Regions of a run that are not cancelled half-way: while there is one, what is asked of the run waits. The count
 //! is the run's, not a branch's: a run ends as a whole, so as long as one branch is in such a region, all go on.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::Run;
 use crate::error::Error;
 use crate::store::Wanted;
+use crate::sync::{MutexGuard, lock};
 
 /// The regions that a run is in, and what was asked of it meanwhile.
 #[derive(Default)]
@@ -57,7 +58,7 @@ impl Run {
     }
 
     fn shields(&self) -> MutexGuard<'_, Shields> {
-        self.shields.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shields)
     }
 }
 
