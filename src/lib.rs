@@ -45,6 +45,7 @@ pub use durable_core::{
     Unstructured, Value, WORKERS_MAX, WORKFLOW_ID_BYTES_MAX, WorkflowId, cancelled, future, get_event,
     idempotency_key, join, map, now, patched, race, random, recv, resource, scope, send, send_once,
     set_event, set_global, shield, sleep, sleep_until, store, timeout, try_resource, unordered, uuid,
+    version,
 };
 
 #[cfg(feature = "macros")]

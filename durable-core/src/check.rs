@@ -161,6 +161,7 @@ impl Engine {
             epoch: record.epoch,
             nonce: record.nonce,
             seed: record.seed,
+            version: record.version,
             started: record.begins.unwrap_or(record.created),
             history: Arc::new(history),
             in_background: false,

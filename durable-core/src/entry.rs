@@ -239,7 +239,8 @@ impl Request<'_> {
             return Ok(Taken::Left);
         }
         let (id, history, in_background) = (self.id.clone(), Arc::default(), self.intent.is_background());
-        let seat = Seat { id, epoch, nonce, seed, started, history, in_background, check: None };
+        let version = self.spec.version;
+        let seat = Seat { id, epoch, nonce, seed, version, started, history, in_background, check: None };
         Ok(Taken::Ours { seat, recoveries: 0, input: input.json.clone() })
     }
 
@@ -282,9 +283,9 @@ impl Request<'_> {
         };
         self.mind(run.deadline.is_some());
         let started = run.begins.unwrap_or(run.created);
-        let RunRecord { id, nonce, seed, input, .. } = run;
+        let RunRecord { id, nonce, seed, version, input, .. } = run;
         let (history, in_background) = (Arc::new(history), self.intent.is_background());
-        let seat = Seat { id, epoch, nonce, seed, started, history, in_background, check: None };
+        let seat = Seat { id, epoch, nonce, seed, version, started, history, in_background, check: None };
         Ok(Taken::Ours { seat, recoveries, input })
     }
 

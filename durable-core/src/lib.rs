@@ -79,7 +79,9 @@ pub use crate::handle::{Handle, HandleFuture};
 pub use crate::invoke::{AsyncRunBuilder, RunBuilder, RunFuture, StartFuture};
 pub use crate::key::{InvalidId, Position, Site, StepKey, WORKFLOW_ID_BYTES_MAX, WorkflowId};
 pub use crate::mail::{NAME_BYTES_MAX, Topic, recv, send, send_once};
-pub use crate::moments::{Random, cancelled, idempotency_key, now, random, resource, try_resource, uuid};
+pub use crate::moments::{
+    Random, cancelled, idempotency_key, now, random, resource, try_resource, uuid, version,
+};
 pub use crate::outcome::{Undecodable, Unstorable};
 pub use crate::parallel::{Branch, Branches, join, map, scope};
 pub use crate::patch::patched;

@@ -1,5 +1,5 @@
 //! What a workflow may ask instead of the clock, the dice and the outside: [`now`], [`random`], [`uuid`],
-//! [`idempotency_key`], [`cancelled`] and [`resource`].
+//! [`version`], [`idempotency_key`], [`cancelled`] and [`resource`].
 //! None of them costs a row: they derive from what the run has recorded already. Inside a step, and
 //! outside a run, they are plain.
 
@@ -31,6 +31,24 @@ pub fn now() -> SystemTime {
         Ambient::Inside(scope) => scope.last().into(),
         ambient => ambient.clock().now().into(),
     }
+}
+
+/// The version of the source that started this run, as `#[workflow(version = 2)]` gave it: `None` if it gave none, and
+/// outside a run. It stays what it was at the start, whatever code goes on with the run, and costs no row, so a run can
+/// keep to the way that it began on; [`patched`](crate::patched) does so from one place on.
+///
+/// In a workflow that is called plainly inside another, it is that of the outer one, whose run it is part of.
+///
+/// # Examples
+/// ```
+/// # fn old() -> u32 { 1 }
+/// # fn new() -> u32 { 2 }
+/// // In a workflow that is at version 2:
+/// let price = if durable_core::version() < Some(2) { old() } else { new() };
+/// # assert_eq!(price, 1);
+/// ```
+pub fn version() -> Option<u32> {
+    Ambient::current().run()?.version
 }
 
 /// Whether the run that this step belongs to is to end: it was cancelled or paused, lost its owner, or met a

@@ -39,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) epoch: Epoch,
     pub(crate) nonce: u64,
     pub(crate) seed: u64,
+    /// That of the source that started it.
+    pub(crate) version: Option<u32>,
     pub(crate) started: Timestamp,
     pub(crate) history: Arc<History>,
     pub(crate) mode: Mode,
@@ -85,6 +87,7 @@ pub(crate) struct Seat {
     pub(crate) epoch: Epoch,
     pub(crate) nonce: u64,
     pub(crate) seed: u64,
+    pub(crate) version: Option<u32>,
     pub(crate) started: Timestamp,
     pub(crate) history: Arc<History>,
     pub(crate) in_background: bool,
@@ -106,7 +109,7 @@ pub(crate) struct Stopped;
 
 impl Run {
     pub(crate) fn new(core: Arc<Core>, settings: Arc<Settings>, seat: Seat, mode: Mode) -> Arc<Self> {
-        let Seat { id, epoch, nonce, seed, started, history, in_background, check } = seat;
+        let Seat { id, epoch, nonce, seed, version, started, history, in_background, check } = seat;
         LIVE.fetch_add(1, Ordering::Relaxed);
         STRICT.fetch_add(usize::from(settings.strict), Ordering::Relaxed);
         Arc::new(Self {
@@ -116,6 +119,7 @@ impl Run {
             epoch,
             nonce,
             seed,
+            version,
             started,
             history,
             mode,

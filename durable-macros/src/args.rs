@@ -18,7 +18,7 @@ pub(crate) const RETRIES_MAX: u32 = 1_000_000;
 
 const STEP_OPTIONS: &[&str] =
     &["name", "retries", "backoff", "timeout", "retry_if", "at_most_once", "args", "strict", "crate"];
-const WORKFLOW_OPTIONS: &[&str] = &["name", "entry", "allow", "deny", "crate"];
+const WORKFLOW_OPTIONS: &[&str] = &["name", "version", "entry", "allow", "deny", "crate"];
 
 /// A value, and the option's name where it was written.
 pub(crate) struct Given<T> {
@@ -58,6 +58,7 @@ pub(crate) struct StepArgs {
 #[derive(Default)]
 pub(crate) struct WorkflowArgs {
     pub(crate) name: Option<Given<LitStr>>,
+    pub(crate) version: Option<Given<u32>>,
     pub(crate) entry: Option<Given<Ident>>,
     pub(crate) allow: Option<Given<Vec<Family>>>,
     pub(crate) deny: Option<Given<Vec<Family>>>,
@@ -105,6 +106,7 @@ impl WorkflowArgs {
     fn set(&mut self, option: Written) -> syn::Result<()> {
         match option.key.unraw().to_string().as_str() {
             "name" => set(&mut self.name, option, Written::text),
+            "version" => set(&mut self.version, option, Written::version),
             "entry" => set(&mut self.entry, option, Written::ident),
             "allow" => set(&mut self.allow, option, Written::families),
             "deny" => set(&mut self.deny, option, Written::families),
@@ -248,6 +250,17 @@ impl Written {
         }
     }
 
+    fn version(&self) -> syn::Result<u32> {
+        let Lit::Int(number) = self.literal()? else { return Err(self.malformed()) };
+        match number.base10_parse::<u32>() {
+            Ok(version) if version > 0 => Ok(version),
+            _ => Err(syn::Error::new(
+                number.span(),
+                "the version of a workflow is a whole number from 1 to 4294967295; count up by one with each change",
+            )),
+        }
+    }
+
     fn path(&self) -> syn::Result<Path> {
         match &self.value {
             Value::Is(value) => match value.as_ref() {
@@ -314,6 +327,7 @@ fn example(key: &Ident) -> &'static str {
         "args" => "`args = ignore` or `args = record`",
         "at_most_once" => "`at_most_once` alone",
         "strict" => "`strict` alone",
+        "version" => "`version = 2`",
         "entry" => "`entry = Fulfil`",
         "allow" => "`allow(clock)`",
         "deny" => "`deny(io, env)`",

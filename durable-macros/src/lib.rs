@@ -155,6 +155,7 @@ pub fn step(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pro
 /// | option | default | meaning |
 /// |---|---|---|
 /// | `name = "fulfil-order"` | the function's name | the name that the store finds the workflow by; 1 to 128 bytes without spaces, dots and control characters. Unique in the program |
+/// | `version = 2` | none | the version of this source, from 1; kept by the runs that it starts, which ask for it by `durable::version()` |
 /// | `entry = Fulfil` | the function's name | the name of the type with the entry points, where a type or module of the function's name is there already: ``error[E0428]: the name `fulfil` is defined multiple times`` |
 /// | `allow(clock, …)` | none | families of the lint below that are not refused in this workflow |
 /// | `deny(io, env)` | none | families that are refused too |

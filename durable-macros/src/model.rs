@@ -74,6 +74,7 @@ pub(crate) struct Workflow {
     /// The type that carries the entry points.
     pub(crate) twin: Ident,
     pub(crate) fingerprint: u64,
+    pub(crate) version: Option<u32>,
 }
 
 impl Arg {
@@ -139,8 +140,9 @@ impl Workflow {
         let default = if is_async { Families::IN_ASYNC_FN } else { Families::IN_FN };
         let families = Families::new(default, options.allow, options.deny, diag);
         callable.body = determinism::check(&callable.body, callable.paths.root(), families, diag);
+        let version = options.version.map(|given| given.value);
         let twin = options.entry.map_or_else(|| callable.sig.ident.clone(), |given| given.value);
-        keeps_rules.then_some(Self { callable, twin, fingerprint })
+        keeps_rules.then_some(Self { callable, twin, fingerprint, version })
     }
 }
 

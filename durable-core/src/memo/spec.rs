@@ -68,6 +68,13 @@ impl WorkflowSpec {
         Self { name, site, fingerprint, version: None }
     }
 
+    /// Gives its source a version, which a run that it starts keeps.
+    #[must_use]
+    pub const fn version(mut self, version: u32) -> Self {
+        self.version = Some(version);
+        self
+    }
+
     /// The body of a run, as errors name it.
     pub(crate) fn what(&self) -> What {
         What { name: self.name, kind: kind_word(Kind::Workflow), site: self.site }

@@ -43,6 +43,7 @@ fn root() -> (Engine, Arc<Scope>) {
         epoch: Epoch(1),
         nonce: 1,
         seed: 1,
+        version: None,
         started: Timestamp::from_millis(0),
         history: Arc::new(History::with_room(0)),
         in_background: false,

@@ -269,13 +269,14 @@ fn emit_implementation(workflow: &Workflow) -> TokenStream {
 ///     <the stored form of the input>
 /// }
 /// ```
-/// An `async fn` has `polled` in the place of `called`.
+/// An `async fn` has `polled` in the place of `called`; with `version = 2`, `.version(2)` stands behind the spec.
 fn emit_workflow_impl(workflow: &Workflow) -> TokenStream {
-    let Workflow { callable, twin, fingerprint } = workflow;
+    let Workflow { callable, twin, fingerprint, version } = workflow;
     let paths = &callable.paths;
     let (of, spec, codec_of) =
         (paths.private("Workflow"), paths.private("WorkflowSpec"), paths.private("Codec"));
     let (name, site, codec) = (&callable.name, emit_site(callable), emit_checked_codec(callable));
+    let version = version.map(|version| quote_spanned!(Span::mixed_site()=> .version(#version)));
     let is_async = callable.sig.asyncness.is_some();
     let (execution, executed) =
         (paths.private("Execution"), paths.private(if is_async { "polled" } else { "called" }));
@@ -287,7 +288,7 @@ fn emit_workflow_impl(workflow: &Workflow) -> TokenStream {
     quote_spanned! {Span::mixed_site()=>
         #[doc(hidden)]
         impl #of for #twin {
-            const SPEC: &'static #spec = &#spec::new(#name, #site, #fingerprint);
+            const SPEC: &'static #spec = &#spec::new(#name, #site, #fingerprint)#version;
             const EXECUTION: #execution = #executed::<Self>();
             type Input = (#(#types,)*);
             type Returned = #returned;

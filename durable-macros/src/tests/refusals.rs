@@ -45,7 +45,7 @@ fn option(options: &str, expected: &str) {
 const STEP_OPTIONS: &str = "the options of `#[durable::step]` are `name`, `retries`, `backoff`, `timeout`, \
                             `retry_if`, `at_most_once`, `args`, `strict` and `crate`";
 const WORKFLOW_OPTIONS: &str =
-    "the options of `#[durable::workflow]` are `name`, `entry`, `allow`, `deny` and `crate`";
+    "the options of `#[durable::workflow]` are `name`, `version`, `entry`, `allow`, `deny` and `crate`";
 
 #[test]
 fn an_unknown_option_lists_the_known_ones() {
