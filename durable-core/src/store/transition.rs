@@ -234,7 +234,9 @@ pub(super) fn forked(step: StepRecord, fork: &Fork) -> Option<StepRecord> {
     }
     Some(match &fork.changed {
         Some((position, output)) if *position == step.position => {
-            StepRecord { status: StepStatus::Completed, output: output.clone(), edited: true, ..step }
+            // One that had only begun has ended like this.
+            let (output, attempts) = (output.clone(), step.attempts.max(1));
+            StepRecord { status: StepStatus::Completed, output, attempts, edited: true, ..step }
         }
         _ => step,
     })

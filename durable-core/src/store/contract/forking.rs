@@ -70,6 +70,18 @@ fn a_fork_is_a_run_that_began_as_its_original_and_that_nobody_executes() {
 }
 
 #[test]
+fn a_fork_can_say_how_a_step_ended_that_had_only_begun() {
+    each_store(|bench| {
+        let epoch = bench.started_with(&[]);
+        bench.apply(once("a", epoch, &[0], 0));
+        bench.apply(record("a", epoch, &[1], "1"));
+        bench.apply(fork("a", epoch, "B", &[1], 9, Some((&[0], "7"))));
+        let step = bench.steps("B").remove(0);
+        assert_eq!((step.status, &*step.output, step.attempts), (StepStatus::Completed, "7", 1));
+    });
+}
+
+#[test]
 fn a_fork_can_change_what_a_copied_step_returned() {
     each_store(|bench| {
         let epoch = bench.started_with(&[]);
