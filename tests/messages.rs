@@ -456,3 +456,82 @@ fn what_the_loser_of_a_race_has_received_waits_again() {
         Some("kept")
     );
 }
+
+async fn turns(count: u32) {
+    for _ in 0..count {
+        smol::future::yield_now().await;
+    }
+}
+
+#[step]
+async fn declines() -> Result<u32, String> {
+    turns(100).await;
+    if Switches::is_set("declines") {
+        return Err("declined".into());
+    }
+    turns(10_000).await;
+    Ok(100)
+}
+
+#[step]
+async fn works() {
+    turns(1_000).await;
+}
+
+#[workflow]
+async fn pays() -> Result<(Option<u32>, Option<u32>), String> {
+    let received = async {
+        let number = durable::future::recv(NUMBER, Duration::MAX).await;
+        works().await;
+        number
+    };
+    let first = durable::select! {
+        number = received => number,
+        paid = declines() => Some(paid?),
+    };
+    Ok((first, durable::future::recv(NUMBER, Duration::ZERO).await))
+}
+
+// Bug: the loser of a race that was decided anew replayed a message that waited again, so it came twice. Cause: the
+// message was put back, its receipt was kept. Fix: with the decision goes what the losers have received, and what rests
+// on that.
+#[test]
+fn a_race_that_is_decided_anew_receives_no_message_twice() {
+    for retries in [false, true] {
+        let (engine, _, switches) = engine();
+        support::block_on(pays::durable("a").on(&engine).start_after(HOUR)).unwrap();
+        engine.send("a", NUMBER, 1).unwrap();
+        engine.send("a", NUMBER, 2).unwrap();
+        if retries {
+            switches.set("declines");
+            support::block_on(pays::durable("a").on(&engine).run()).unwrap_err();
+            switches.clear();
+        }
+        assert_eq!(support::block_on(pays::durable("a").on(&engine).run()).unwrap(), (Some(1), Some(2)));
+        let received = engine.messages("a").unwrap();
+        assert!(received.iter().all(|message| message.received.is_some()), "{retries}");
+    }
+}
+
+#[workflow]
+fn waits_for_other() -> String {
+    let other = waits::start("other", 1_000_000).unwrap();
+    other.wait().unwrap().unwrap_or_default()
+}
+
+// Bug: a run in the background that waited for one that was deleted was taken up again each second, for ever, and said
+// nothing. Fix: that there is no such run comes again, so it halts.
+#[test]
+fn a_run_that_waits_for_one_that_is_deleted_halts() {
+    let clock = HeldClock::default();
+    let engine = builder(&Log::default(), &Switches::default()).clock(clock.clone()).in_memory().unwrap();
+    let handle = waits_for_other::durable("a").on(&engine).start().unwrap();
+    while engine.run("a").unwrap().unwrap().awaits.is_none() {
+        clock.advance(Duration::from_millis(10));
+        std::thread::yield_now();
+    }
+    until(&engine, "other", is_unloaded);
+    engine.delete("other").unwrap();
+    let halted = handle.wait().unwrap_err().to_string();
+    assert!(halted.contains("there is no run \"other\""), "{halted}");
+}

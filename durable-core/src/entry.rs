@@ -271,6 +271,8 @@ impl Request<'_> {
             }
             return Ok(Taken::Ended(StepStatus::Failed, error));
         }
+        // Who had lost a race that is decided anew receives again, so the store drops more than is known here.
+        let loses_races = history.holds_decision(&drop);
         history.remove(&drop);
         // Deaths and panics are counted, a run that was given up in order is not.
         let recoveries = match run.status {
@@ -281,6 +283,17 @@ impl Request<'_> {
         let Answer::Claimed(epoch) = self.claim(&run, drop, recoveries).await? else {
             return Ok(Taken::Lost);
         };
+        if loses_races {
+            let mut taking = Taking::new(self);
+            history = match self.engine.core.history(self.mode, self.id, bytes_max).await {
+                Ok(history) => history,
+                Err(source) => {
+                    taking.give_up().await;
+                    return Err(Error::store(self.id, source));
+                }
+            };
+            taking.is_over = true;
+        }
         self.mind(run.deadline.is_some());
         let started = run.begins.unwrap_or(run.created);
         let RunRecord { id, nonce, seed, version, input, .. } = run;

@@ -337,6 +337,7 @@ impl Error {
             | Self::WaitsForItself { .. }
             | Self::ForeignSpawn { .. }
             | Self::UnstorableValue { .. }
+            | Self::UnknownRun { .. }
             | Self::NotInWorkflow { .. } => true,
             Self::Store { source, .. } => matches!(**source, StoreError::Corrupt(_)),
             _ => false,

@@ -337,6 +337,12 @@ impl History {
         }
     }
 
+    /// Whether any of the steps at `positions` is the decision of a race.
+    pub(crate) fn holds_decision(&self, positions: &[Position]) -> bool {
+        let found = positions.iter().filter_map(|position| self.find(position.path()));
+        found.map(Recorded::kind).any(Kind::is_decision)
+    }
+
     /// Forgets the steps at `positions`.
     pub(crate) fn remove(&mut self, positions: &[Position]) {
         if positions.is_empty() {

@@ -121,6 +121,7 @@ impl Tables {
     fn claim(&mut self, claim: &Claim) -> Answer {
         let next = self.epoch_after();
         let as_read = |run: &&mut RunRecord| run.owner == claim.from;
+        let races = self.decisions(&claim.id, |position| claim.drop.contains(position));
         let Some(run) = self.at(&claim.id, claim.expected).filter(as_read) else { return Answer::Lost };
         transition::claim(run, claim, next);
         self.last = next;
@@ -129,6 +130,7 @@ impl Tables {
                 steps.remove(position);
             }
         }
+        self.receive_again(&claim.id, &races);
         Answer::Claimed(next)
     }
 
@@ -222,6 +224,7 @@ impl Tables {
 
     fn rewind(&mut self, rewind: &Rewind) -> Answer {
         let next = self.epoch_after();
+        let races = self.decisions(&rewind.id, |position| transition::is_rewound(position, &rewind.from));
         let Some(run) = self.at(&rewind.id, rewind.expected) else { return Answer::Lost };
         transition::rewind(run, rewind, next);
         self.last = next;
@@ -229,7 +232,9 @@ impl Tables {
         let Some(steps) = self.steps.get_mut(&rewind.id) else { return Answer::Dropped(0) };
         let before = steps.len();
         steps.retain(|position, _| !transition::is_rewound(position, &rewind.from));
-        Answer::Dropped((before - steps.len()) as u64)
+        self.receive_again(&rewind.id, &races);
+        let left = self.steps.get(&rewind.id).map_or(0, BTreeMap::len);
+        Answer::Dropped((before - left) as u64)
     }
 
     fn fork(&mut self, fork: &Fork) -> Answer {

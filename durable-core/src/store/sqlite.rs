@@ -242,9 +242,13 @@ fn claim(connection: &Connection, op: &Claim) -> Result<Answer, OpError> {
     let epoch = next_epoch(connection)?;
     transition::claim(&mut run, op, epoch);
     save(connection, &run)?;
-    let mut drop_one = connection.prepare_cached(DROP_ONE)?;
-    for position in &op.drop {
-        drop_one.execute(params![op.id.as_str(), position.to_bytes()])?;
+    if !op.drop.is_empty() {
+        let races = mail::decisions(connection, &op.id, |position| op.drop.contains(position))?;
+        let mut drop_one = connection.prepare_cached(DROP_ONE)?;
+        for position in &op.drop {
+            drop_one.execute(params![op.id.as_str(), position.to_bytes()])?;
+        }
+        mail::receive_again(connection, &op.id, &races)?;
     }
     Ok(Answer::Claimed(epoch))
 }
@@ -338,6 +342,7 @@ fn rewind(connection: &Connection, op: &Rewind) -> Result<Answer, OpError> {
     transition::rewind(&mut run, op, next_epoch(connection)?);
     save(connection, &run)?;
     mail::put_back(connection, &op.id, |position| transition::is_rewound(position, &op.from))?;
+    let races = mail::decisions(connection, &op.id, |position| transition::is_rewound(position, &op.from))?;
     let mut statement = connection.prepare_cached(POSITIONS)?;
     let positions = statement.query_map([op.id.as_str()], |row| row.get::<_, Vec<u8>>(0))?;
     let positions: Vec<_> = positions.collect::<Result<_, _>>()?;
@@ -350,6 +355,7 @@ fn rewind(connection: &Connection, op: &Rewind) -> Result<Answer, OpError> {
             dropped += drop_one.execute(params![op.id.as_str(), bytes])?;
         }
     }
+    dropped += mail::receive_again(connection, &op.id, &races)?;
     Ok(Answer::Dropped(dropped as u64))
 }
 

@@ -190,6 +190,19 @@ pub(super) fn has_lost(position: &Position, race: &Position, winner: u32) -> boo
     position.is_below(race) && position.path().get(race.path().len()) != Some(&winner)
 }
 
+/// Whether what is recorded at `position` rests on the message that was received at `receipt`, in its branch of the
+/// race at `race`: it is the receipt, comes after it, or is around it.
+pub(super) fn rests_on(position: &Position, receipt: &Position, race: &Position) -> bool {
+    let (path, received) = (position.path(), receipt.path());
+    let branch = race.path().len() + 1;
+    if path.len() <= branch || path[..branch] != received[..branch] {
+        return false;
+    }
+    // Numbers stand at even places and order, branches stand at odd ones and run at once.
+    let apart = path.iter().zip(received).position(|(a, b)| a != b);
+    apart.is_none_or(|at| at % 2 == 0 && path[at] > received[at])
+}
+
 /// Whether `step` is what became of an operation that `recorded` says had begun, by the same ownership.
 pub(super) fn completes(recorded: &StepRecord, step: &StepRecord) -> bool {
     let is_once = recorded.kind == Kind::Once && step.kind == Kind::Once;

@@ -228,6 +228,34 @@ fn what_the_losers_of_a_race_have_received_waits_again() {
     });
 }
 
+/// The same operation, of another kind and with another output.
+fn of_kind(kind: Kind, output: &str, op: Op) -> Op {
+    let Op::Act(Act { record, effect }) = op else { unreachable!() };
+    let step = StepRecord { kind, output: output.to_owned(), ..record.step };
+    Op::Act(Act { record: Record { step, ..record }, effect })
+}
+
+#[test]
+fn who_lost_a_race_that_is_decided_anew_receives_again() {
+    for (winner, left) in [(1, &[""; 0][..]), (0, &["1.0.0", "1.0.1"])] {
+        each_store(|bench| {
+            let epoch = bench.started_with(&[]);
+            bench.apply(send("a", "approval", "k", "1"));
+            let (_, number) = bench.next("a", "approval").unwrap();
+            let receives = act("a", epoch, &[1, 0, 0], Effect::Receive(number));
+            bench.apply(of_kind(Kind::Receive, "[1]", receives));
+            bench.apply(record("a", epoch, &[1, 0, 1], "1"));
+            bench.apply(record("a", epoch, &[1, 1, 0], "1"));
+            let decides = act("a", epoch, &[1], Effect::Decide(winner));
+            bench.apply(of_kind(Kind::Race, &winner.to_string(), decides));
+            assert_eq!(bench.next("a", "approval").is_some(), winner == 1);
+            bench.apply(release("a", epoch, None));
+            bench.apply(rewind("a", epoch, &[1, 1, 0]));
+            assert_eq!(bench.positions("a"), left, "what rests on a message that waits again goes with it");
+        });
+    }
+}
+
 #[test]
 fn an_event_has_its_last_value() {
     each_store(|bench| {

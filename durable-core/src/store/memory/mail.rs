@@ -7,8 +7,8 @@ use super::Tables;
 use crate::clock::Timestamp;
 use crate::key::{Position, WorkflowId};
 use crate::store::{
-    Act, Answer, Awaits, Effect, EventRecord, Message, MessageRecord, Publish, Record, RunRecord, Token,
-    transition,
+    Act, Answer, Awaits, Effect, EventRecord, Kind, Message, MessageRecord, Publish, Record, RunRecord,
+    Token, transition,
 };
 
 #[derive(Debug, Default)]
@@ -50,6 +50,30 @@ impl Mail {
 }
 
 impl Tables {
+    /// The races that these positions of the run `id` are the decisions of.
+    pub(super) fn decisions(&self, id: &WorkflowId, is_dropped: impl Fn(&Position) -> bool) -> Vec<Position> {
+        let steps = self.steps.get(id).into_iter().flat_map(BTreeMap::values);
+        let decided = steps.filter(|step| matches!(step.kind, Kind::Race | Kind::TryJoin));
+        decided.map(|step| step.position.clone()).filter(is_dropped).collect()
+    }
+
+    /// The decisions of these races are gone: a loser whose message waits again receives it again.
+    pub(super) fn receive_again(&mut self, id: &WorkflowId, races: &[Position]) {
+        let Some(steps) = self.steps.get_mut(id) else { return };
+        let received: Vec<_> = self.mail.of(id).filter_map(|message| message.received.clone()).collect();
+        let receipts = steps.values().filter(|step| step.kind == Kind::Receive && step.output != "null");
+        let receipts: Vec<_> = receipts.map(|step| step.position.clone()).collect();
+        let mut dropped = Vec::new();
+        for race in races {
+            let stale = |receipt: &&Position| receipt.is_below(race) && !received.contains(receipt);
+            for receipt in receipts.iter().filter(stale) {
+                dropped.extend(steps.keys().filter(|at| transition::rests_on(at, receipt, race)).cloned());
+            }
+        }
+        steps.retain(|position, _| !dropped.contains(position));
+        self.mail.put_back(id, |position| dropped.contains(position));
+    }
+
     pub(super) fn act(&mut self, act: &Act) -> Answer {
         let Record { id, step, .. } = &act.record;
         let is_new = self.steps.get(id).is_none_or(|steps| !steps.contains_key(&step.position));

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::failure::OpError;
 use super::steps::{insert_step, mark, recorded};
-use super::{DROP_ONE, load, load_at, save};
+use super::{DROP_ONE, POSITIONS, load, load_at, save};
 use crate::clock::Timestamp;
 use crate::key::{Position, WorkflowId};
 use crate::store::row::{
@@ -211,6 +211,61 @@ pub(super) fn put_back(
         }
     }
     Ok(())
+}
+
+const DECISIONS: &str =
+    "select position from steps where workflow_id = ?1 and kind in ('race', 'try_join') order by position";
+
+/// The races that these positions of the run `id` are the decisions of.
+pub(super) fn decisions(
+    connection: &Connection,
+    id: &WorkflowId,
+    is_dropped: impl Fn(&Position) -> bool,
+) -> Result<Vec<Position>, OpError> {
+    let decided = positions(connection, DECISIONS, id)?;
+    Ok(decided.into_iter().filter(is_dropped).collect())
+}
+
+const RECEIVED_AT: &str =
+    "select received from messages where workflow_id = ?1 and received is not null order by number";
+
+const RECEIPTS: &str = "select position from steps where workflow_id = ?1 and kind = 'receive' \
+                        and output <> 'null' order by position";
+
+/// The decisions of these races are gone: a loser whose message waits again receives it again. How many steps are
+/// dropped for that.
+pub(super) fn receive_again(
+    connection: &Connection,
+    id: &WorkflowId,
+    races: &[Position],
+) -> Result<usize, OpError> {
+    if races.is_empty() {
+        return Ok(0);
+    }
+    let (received, receipts) =
+        (positions(connection, RECEIVED_AT, id)?, positions(connection, RECEIPTS, id)?);
+    let all = positions(connection, POSITIONS, id)?;
+    let (mut dropped, mut drop_one) = (Vec::new(), connection.prepare_cached(DROP_ONE)?);
+    for race in races {
+        let stale = |receipt: &&Position| receipt.is_below(race) && !received.contains(receipt);
+        for receipt in receipts.iter().filter(stale) {
+            dropped.extend(all.iter().filter(|at| transition::rests_on(at, receipt, race)).cloned());
+        }
+    }
+    let mut count = 0;
+    for position in &dropped {
+        count += drop_one.execute(params![id.as_str(), position.to_bytes()])?;
+    }
+    put_back(connection, id, |position| dropped.contains(position))?;
+    Ok(count)
+}
+
+/// The positions that can be read of those that `sql` finds.
+fn positions(connection: &Connection, sql: &str, id: &WorkflowId) -> Result<Vec<Position>, OpError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([id.as_str()], |row| Ok(row.get::<_, Vec<u8>>(0).ok()))?;
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    Ok(rows.into_iter().flatten().filter_map(|bytes| Position::from_bytes(&bytes)).collect())
 }
 
 const FORGET_MESSAGES: &str = "delete from messages where workflow_id = ?1";
