@@ -167,7 +167,7 @@ fn an_event_of_another_type_is_told_of() {
 }
 
 #[test]
-#[should_panic(expected = "`progress` was called outside a run")]
+#[should_panic(expected = "`durable::set_event` of `progress` was called outside a run")]
 fn outside_a_run_there_is_nothing_to_publish() {
     durable::set_event(PROGRESS, 1);
 }

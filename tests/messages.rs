@@ -359,7 +359,7 @@ fn a_step_cannot_receive() {
 }
 
 #[test]
-#[should_panic(expected = "`word` was called outside a run")]
+#[should_panic(expected = "`durable::recv` of `word` was called outside a run")]
 fn outside_a_run_there_is_nothing_to_receive() {
     durable::recv(WORD, Duration::ZERO);
 }

@@ -139,13 +139,13 @@ pub enum Error {
     },
     /// A step asked for what only the body of a workflow has: it would be asked again with each attempt.
     #[error(
-        "`{name}` was called in a step of workflow {workflow:?}; receive messages and wait for events in the body of the \
+        "a message about `{name}` was asked for in a step of workflow {workflow:?}; receive messages in the body of the \
          workflow, and give the step what came of it"
     )]
     NotInWorkflow {
         /// The run.
         workflow: WorkflowId,
-        /// The topic, or the event's name.
+        /// The topic.
         name: String,
     },
     /// The id belongs to another workflow, or was started with other arguments.

@@ -258,7 +258,7 @@ impl Publication {
     fn new<T: Value>(event: Event<T>, value: &T, caller: &Location<'static>) -> Option<Self> {
         let (run, scope) = match Ambient::current() {
             Ambient::InStep(step) => (Arc::clone(&step.run), None),
-            _ => match Receiver::here(event.name) {
+            _ => match Receiver::here("set_event", event.name) {
                 Receiver::Body(scope) => (Arc::clone(&scope.run), Some(scope)),
                 _ => return None,
             },

@@ -88,6 +88,8 @@ impl<T> fmt::Debug for Topic<T> {
 /// sent once, whatever crashes, and also when the send runs again after `Engine::rewind`. In a step it is sent once
 /// for all attempts. Elsewhere each call sends a message; [`send_once`] does not.
 ///
+/// `value` is of the topic's own type, or a reference to one: a `Topic<String>` takes a `String`, not a `&str`.
+///
 /// It blocks the thread; [`future::send`](crate::future::send) does not.
 ///
 /// # Errors
@@ -213,7 +215,7 @@ pub fn send_once_polled<T: Value>(
 #[track_caller]
 pub fn recv<T: Value>(topic: Topic<T>, timeout: Duration) -> Option<T> {
     let caller = Location::caller();
-    match Receiver::here(topic.name) {
+    match Receiver::here("recv", topic.name) {
         Receiver::Unwinding => None,
         Receiver::Refused(run, fault) => run.unwind(fault),
         Receiver::Body(scope) => {
@@ -241,7 +243,7 @@ pub fn recv<T: Value>(topic: Topic<T>, timeout: Duration) -> Option<T> {
 pub fn recv_polled<T: Value>(topic: Topic<T>, timeout: Duration) -> impl Future<Output = Option<T>> + Send {
     let caller = Location::caller();
     async move {
-        match Receiver::here(topic.name) {
+        match Receiver::here("recv", topic.name) {
             Receiver::Unwinding => None,
             Receiver::Refused(run, fault) => run.or_suspended(async { Err(fault) }).await,
             Receiver::Body(scope) => {

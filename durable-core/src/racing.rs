@@ -163,6 +163,8 @@ impl<C: Contestants> Future for Deciding<C> {
 /// (`name::run_durable`) is given up where it stands, as if its future was dropped: another call of it or
 /// [`Engine::recover`](crate::Engine::recover) goes on with it, [`Engine::cancel`](crate::Engine::cancel) ends it.
 ///
+/// A run in the background stays in memory while it races.
+///
 /// If the winner's last step failed and the workflow ends in an error with nothing recorded after the race, the
 /// race is decided anew when the run is resumed: the failed step runs again, and all else goes on.
 ///

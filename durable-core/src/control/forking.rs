@@ -48,7 +48,8 @@ impl Engine {
     /// The row is marked as edited (`checksum` is null, `StepRecord::edited` is true). `output` is stored as it is:
     /// the engine cannot know the step's type, so one that does not fit it halts the fork with
     /// [`Error::Undecodable`] when it is replayed. For a step that returns a `Result`, it is what stands in `Ok`;
-    /// for a sleep, the time to wake in unix milliseconds; for a race, the number of the branch that decided it. A step
+    /// for a sleep, the time to wake in unix milliseconds; for a race, the number of the branch that decided it; for a received
+    /// message or a read event, the value in an array (`[5]`), or `null` if there was none. A step
     /// with `at_most_once` that was interrupted has ended like this in the fork: the way to say how it did by hand.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ impl Receiver {
         clippy::panic,
         reason = "documented: outside a run there is nothing to receive, and nobody to tell"
     )]
-    pub(crate) fn here(name: &str) -> Self {
+    pub(crate) fn here(what: &str, name: &str) -> Self {
         match Ambient::current() {
             Ambient::Inside(scope) if is_unwinding(&scope) => Self::Unwinding,
             Ambient::Inside(scope) => Self::Body(scope),
@@ -44,7 +44,8 @@ impl Receiver {
                 Self::Refused(Arc::clone(&step.run), Error::NotInWorkflow { workflow, name })
             }
             Ambient::Outside | Ambient::Entering(_) => panic_any(format!(
-                "`{name}` was called outside a run: only the body of a workflow that runs durably has messages and events"
+                "`durable::{what}` of `{name}` was called outside a run: only the body of a workflow that runs durably has \
+                 messages and events; call the workflow by `run_durable` or `start`"
             )),
         }
     }
