@@ -493,8 +493,7 @@ async fn pays() -> Result<(Option<u32>, Option<u32>), String> {
 }
 
 // Bug: the loser of a race that was decided anew replayed a message that waited again, so it came twice. Cause: the
-// message was put back, its receipt was kept. Fix: with the decision goes what the losers have received, and what rests
-// on that.
+// message was put back, its receipt was kept. Fix: when the decision goes, a loser takes again what it had received.
 #[test]
 fn a_race_that_is_decided_anew_receives_no_message_twice() {
     for retries in [false, true] {

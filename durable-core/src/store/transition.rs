@@ -190,6 +190,12 @@ pub(super) fn has_lost(position: &Position, race: &Position, winner: u32) -> boo
     position.is_below(race) && position.path().get(race.path().len()) != Some(&winner)
 }
 
+/// Whether `step` tells that a message like this was received.
+pub(super) fn is_receipt(step: &StepRecord, message: &MessageRecord) -> bool {
+    let value = step.output.strip_prefix('[').and_then(|value| value.strip_suffix(']'));
+    step.name == message.topic && value == Some(&message.value)
+}
+
 /// Whether what is recorded at `position` rests on the message that was received at `receipt`, in its branch of the
 /// race at `race`: it is the receipt, comes after it, or is around it.
 pub(super) fn rests_on(position: &Position, receipt: &Position, race: &Position) -> bool {

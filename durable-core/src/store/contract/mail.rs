@@ -236,22 +236,37 @@ fn of_kind(kind: Kind, output: &str, op: Op) -> Op {
 }
 
 #[test]
-fn who_lost_a_race_that_is_decided_anew_receives_again() {
-    for (winner, left) in [(1, &[""; 0][..]), (0, &["1.0.0", "1.0.1"])] {
+fn who_lost_a_race_that_is_decided_anew_takes_its_message_again() {
+    // Who decided; whether somebody else has the message by then; whether the loser ran something at most once.
+    let cases: [(u32, bool, bool, &[&str]); 4] = [
+        (0, false, false, &["1.0.0", "1.0.1"]),
+        (1, false, true, &["1.0.0", "1.0.1"]),
+        (1, true, false, &["0"]),
+        (1, true, true, &["0", "1.0.0", "1.0.1"]),
+    ];
+    for (winner, is_taken, is_once, left) in cases {
         each_store(|bench| {
             let epoch = bench.started_with(&[]);
-            bench.apply(send("a", "approval", "k", "1"));
-            let (_, number) = bench.next("a", "approval").unwrap();
-            let receives = act("a", epoch, &[1, 0, 0], Effect::Receive(number));
-            bench.apply(of_kind(Kind::Receive, "[1]", receives));
-            bench.apply(record("a", epoch, &[1, 0, 1], "1"));
+            bench.apply(send("a", "ship", "k", "1"));
+            let (_, number) = bench.next("a", "ship").unwrap();
+            let receives =
+                |path: &[u32]| of_kind(Kind::Receive, "[1]", act("a", epoch, path, Effect::Receive(number)));
+            bench.apply(receives(&[1, 0, 0]));
+            let later =
+                if is_once { once("a", epoch, &[1, 0, 1], 1) } else { record("a", epoch, &[1, 0, 1], "1") };
+            bench.apply(later);
             bench.apply(record("a", epoch, &[1, 1, 0], "1"));
             let decides = act("a", epoch, &[1], Effect::Decide(winner));
             bench.apply(of_kind(Kind::Race, &winner.to_string(), decides));
-            assert_eq!(bench.next("a", "approval").is_some(), winner == 1);
+            assert_eq!(bench.next("a", "ship").is_some(), winner == 1);
+            if is_taken {
+                assert_eq!(bench.apply(receives(&[0])), Answer::Done);
+            }
             bench.apply(release("a", epoch, None));
             bench.apply(rewind("a", epoch, &[1, 1, 0]));
-            assert_eq!(bench.positions("a"), left, "what rests on a message that waits again goes with it");
+            assert_eq!(bench.positions("a"), left);
+            let holder = bench.reader.messages(&workflow("a")).unwrap().remove(0).received.unwrap();
+            assert_eq!(holder, position(if is_taken { &[0] } else { &[1, 0, 0] }), "it waits for nobody");
         });
     }
 }

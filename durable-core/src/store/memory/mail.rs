@@ -57,17 +57,27 @@ impl Tables {
         decided.map(|step| step.position.clone()).filter(is_dropped).collect()
     }
 
-    /// The decisions of these races are gone: a loser whose message waits again receives it again.
+    /// The decisions of these races are gone: what a loser had received, and gave back when it lost, it takes again.
+    /// Where somebody else has it by now, the loser receives anew, unless that would run something again that runs
+    /// at most once.
     pub(super) fn receive_again(&mut self, id: &WorkflowId, races: &[Position]) {
         let Some(steps) = self.steps.get_mut(id) else { return };
         let received: Vec<_> = self.mail.of(id).filter_map(|message| message.received.clone()).collect();
         let receipts = steps.values().filter(|step| step.kind == Kind::Receive && step.output != "null");
-        let receipts: Vec<_> = receipts.map(|step| step.position.clone()).collect();
         let mut dropped = Vec::new();
-        for race in races {
-            let stale = |receipt: &&Position| receipt.is_below(race) && !received.contains(receipt);
-            for receipt in receipts.iter().filter(stale) {
-                dropped.extend(steps.keys().filter(|at| transition::rests_on(at, receipt, race)).cloned());
+        for receipt in receipts.filter(|receipt| !received.contains(&receipt.position)) {
+            let Some(race) = races.iter().find(|race| receipt.position.is_below(race)) else { continue };
+            let messages = self.mail.messages.values_mut().filter(|message| message.workflow == *id);
+            let waits = messages.filter(|message| message.received.is_none());
+            if let Some(message) = { waits }.find(|message| transition::is_receipt(receipt, message)) {
+                message.received = Some(receipt.position.clone());
+                continue;
+            }
+            let rests =
+                steps.values().filter(|step| transition::rests_on(&step.position, &receipt.position, race));
+            let rests: Vec<_> = rests.collect();
+            if rests.iter().all(|step| step.kind != Kind::Once) {
+                dropped.extend(rests.into_iter().map(|step| step.position.clone()));
             }
         }
         steps.retain(|position, _| !dropped.contains(position));

@@ -8,11 +8,12 @@ use super::{DROP_ONE, POSITIONS, load, load_at, save};
 use crate::clock::Timestamp;
 use crate::key::{Position, WorkflowId};
 use crate::store::row::{
-    event_columns, event_params, message_columns, message_params, read_event, read_message,
+    event_columns, event_params, message_columns, message_params, read_event, read_message, read_step,
+    step_columns,
 };
 use crate::store::{
-    Act, Answer, Awaits, Effect, EventRecord, Message, MessageRecord, Publish, Record, RunRecord, Token,
-    transition,
+    Act, Answer, Awaits, Effect, EventRecord, Message, MessageRecord, Publish, Record, RunRecord, StepRecord,
+    Token, transition,
 };
 
 /// The outcome goes first: whoever may not record it must have no effect either.
@@ -229,11 +230,17 @@ pub(super) fn decisions(
 const RECEIVED_AT: &str =
     "select received from messages where workflow_id = ?1 and received is not null order by number";
 
-const RECEIPTS: &str = "select position from steps where workflow_id = ?1 and kind = 'receive' \
-                        and output <> 'null' order by position";
+const RECEIPTS: &str = concat!(
+    "select ",
+    step_columns!(),
+    " from steps where workflow_id = ?1 and kind = 'receive' and output <> 'null' order by position"
+);
 
-/// The decisions of these races are gone: a loser whose message waits again receives it again. How many steps are
-/// dropped for that.
+const ONCE: &str = "select position from steps where workflow_id = ?1 and kind = 'once'";
+
+/// The decisions of these races are gone: what a loser had received, and gave back when it lost, it takes again.
+/// Where somebody else has it by now, the loser receives anew, unless that would run something again that runs at
+/// most once. How many steps are dropped for that.
 pub(super) fn receive_again(
     connection: &Connection,
     id: &WorkflowId,
@@ -242,22 +249,37 @@ pub(super) fn receive_again(
     if races.is_empty() {
         return Ok(0);
     }
-    let (received, receipts) =
-        (positions(connection, RECEIVED_AT, id)?, positions(connection, RECEIPTS, id)?);
-    let all = positions(connection, POSITIONS, id)?;
-    let (mut dropped, mut drop_one) = (Vec::new(), connection.prepare_cached(DROP_ONE)?);
-    for race in races {
-        let stale = |receipt: &&Position| receipt.is_below(race) && !received.contains(receipt);
-        for receipt in receipts.iter().filter(stale) {
-            dropped.extend(all.iter().filter(|at| transition::rests_on(at, receipt, race)).cloned());
+    let (received, all) = (positions(connection, RECEIVED_AT, id)?, positions(connection, POSITIONS, id)?);
+    let once = positions(connection, ONCE, id)?;
+    let mut dropped = Vec::new();
+    for receipt in receipts(connection, id)? {
+        let race = races.iter().find(|race| receipt.position.is_below(race));
+        let Some(race) = race.filter(|_| !received.contains(&receipt.position)) else { continue };
+        let waits = messages(connection, id)?.into_iter().filter(|message| message.received.is_none());
+        if let Some(mut message) = { waits }.find(|message| transition::is_receipt(&receipt, message)) {
+            message.received = Some(receipt.position.clone());
+            save_message(connection, &message)?;
+            continue;
+        }
+        let rests = |at: &&Position| transition::rests_on(at, &receipt.position, race);
+        if !once.iter().any(|at| rests(&at)) {
+            dropped.extend(all.iter().filter(rests).cloned());
         }
     }
-    let mut count = 0;
+    let (mut count, mut drop_one) = (0, connection.prepare_cached(DROP_ONE)?);
     for position in &dropped {
         count += drop_one.execute(params![id.as_str(), position.to_bytes()])?;
     }
     put_back(connection, id, |position| dropped.contains(position))?;
     Ok(count)
+}
+
+/// The receipts of a run that can be read; whoever replays it is told of the others.
+fn receipts(connection: &Connection, id: &WorkflowId) -> Result<Vec<StepRecord>, OpError> {
+    let mut statement = connection.prepare_cached(RECEIPTS)?;
+    let rows = statement.query_map([id.as_str()], |row| Ok(read_step(id, row)))?;
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    Ok(rows.into_iter().flatten().collect())
 }
 
 /// The positions that can be read of those that `sql` finds.
