@@ -6,6 +6,7 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -42,6 +43,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many prepared statements are kept: all of ours.
 const STATEMENTS_KEPT: usize = 64;
 
+/// Held by the one thread of this process that creates a database, for the sake of [`settle_empty`].
+static CREATING: Mutex<()> = Mutex::new(());
+
 /// Looks at the file at `path`, creates it if there is none, and brings it to the current schema. Its
 /// canonical path and a connection that writes.
 pub(super) fn open(path: &Path, durability: Durability) -> Result<(PathBuf, Connection), OpenError> {
@@ -49,6 +53,10 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<(PathBuf, Conn
         return Err(OpenError::OldSqlite { found: rusqlite::version() });
     }
     let path = canonical(path)?;
+    let created = match look(&path)? {
+        Found::Nothing | Found::Empty => Some(CREATING.lock().unwrap_or_else(PoisonError::into_inner)),
+        Found::File => None,
+    };
     // Before the look at the file: whoever creates a database fills the file before it has a log.
     let had_log = has_log(&path);
     match look(&path)? {
@@ -59,7 +67,7 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<(PathBuf, Conn
             return Err(OpenError::Damaged { path, reason: reason.to_owned() });
         }
         Found::Nothing => create_file(&path)?,
-        Found::Empty => {}
+        Found::Empty => settle_empty(&path)?,
         Found::File if is_being_created(&path) => {}
         Found::File => look_inside(&path)?,
     }
@@ -72,6 +80,7 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<(PathBuf, Conn
     connection.pragma_update(None, "auto_vacuum", 0).map_err(|error| failed(&path, &error))?;
     migrate(&path, &mut connection)?;
     keep_log(&path, &connection, false)?;
+    drop(created);
     Ok((path, connection))
 }
 
@@ -134,6 +143,23 @@ fn create_file(path: &Path) -> Result<(), OpenError> {
     path.parent()
         .map_or(Ok(()), sync_folder)
         .map_err(|error| OpenError::Failed { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// Makes it durable that the file is empty, where somebody died who created a database and had taken back what
+/// he wrote. SQLite removes his journal at once, and of a failed sync his pages may still come: without the
+/// journal, nobody would know them for what they are.
+///
+/// Whoever closes a file drops the locks that SQLite has on it in this process, so no other thread may be at
+/// work on an empty one.
+fn settle_empty(path: &Path) -> Result<(), OpenError> {
+    if !beside(path, "-journal").exists() {
+        return Ok(());
+    }
+    let settled = OpenOptions::new().write(true).open(path).and_then(|file| file.sync_all());
+    settled.map_err(|error| OpenError::Failed {
+        path: path.to_owned(),
+        reason: format!("its empty file cannot be made durable: {error}"),
+    })
 }
 
 /// Applies the migrations that the database lacks. A new one gets its schema with a rollback journal, so that

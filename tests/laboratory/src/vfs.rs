@@ -1,7 +1,7 @@
 //! A SQLite file system over the one named "unix" (sqlite.org/vfs.html): files of a folder that is watched
 //! pass by its recorder, all others go straight through, and so do locks, reads and the shared memory of the
 //! write-ahead log. The only room of the repository with `unsafe` in it.
-//! What is done to a watched log without SQLite, by `std::fs`, passes by too: this program's `write`, `fsync` and
+//! What is done to a watched file without SQLite, by `std::fs`, passes by too: this program's `write`, `fsync` and
 //! `flock` are the ones below, not the C library's.
 //! The one rule: the real functions get what the real ones were made for, which are the real file that lies
 //! behind ours in memory and, in `xOpen` and `xDelete`, the real file system.
@@ -377,11 +377,12 @@ fn path_of_open(fd: c_int) -> Option<PathBuf> {
     if SEEN.get() { None } else { std::fs::read_link(format!("/proc/self/fd/{fd}")).ok() }
 }
 
-/// The recorder of an open log, and the log's name. No other file of a database is written without SQLite.
+/// The recorder of an open database or log, and its name. No journal is written without SQLite.
 #[cfg(target_os = "linux")]
 fn watched(fd: c_int) -> Option<(Recorder, String)> {
     let path = path_of_open(fd)?;
-    let name = path.file_name()?.to_str().filter(|name| name.ends_with("-wal"))?;
+    let name =
+        path.file_name()?.to_str().filter(|name| ["-wal", ".db"].iter().any(|end| name.ends_with(end)))?;
     Some((Recorder::of(&path)?, name.to_owned()))
 }
 
