@@ -15,7 +15,7 @@ use durable_laboratory::{
 };
 
 /// So many files, times the scale; ten times as many are a release's 10,000.
-const FILES: u64 = 1_500;
+const FILES: u64 = 2_500;
 
 const PAGE_BYTES: usize = 4096;
 
