@@ -203,9 +203,9 @@ fn serve(place: &Place) {
 /// Waits until the log of effects has grown, or for some looks: a process that was stopped may hold the others
 /// up.
 fn wait_for_effects(place: &Place) {
-    let until = place.lines() + EFFECTS_PER_BLOW;
+    let mut log = place.follow();
     for _ in 0..LOOKS_MAX {
-        if place.lines() >= until {
+        if log.count() >= EFFECTS_PER_BLOW {
             return;
         }
         thread::yield_now();

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic, in its helpers too")]
 
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
@@ -27,13 +27,30 @@ impl Place {
         log.write_all(format!("{effect}\n").as_bytes()).unwrap();
     }
 
-    /// How many effects were noted.
-    pub(crate) fn lines(&self) -> usize {
-        self.effects().len()
+    /// Counts the effects that are noted from now on.
+    pub(crate) fn follow(&self) -> Follower {
+        let mut log = fs::File::open(self.0.join("effects")).unwrap();
+        log.seek(SeekFrom::End(0)).unwrap();
+        Follower { log, count: 0 }
     }
 
     pub(crate) fn effects(&self) -> Vec<String> {
         fs::read_to_string(self.0.join("effects")).unwrap().lines().map(Into::into).collect()
+    }
+}
+
+/// Counts the effects that are noted, reading each of them once however often it is asked.
+pub(crate) struct Follower {
+    log: fs::File,
+    count: usize,
+}
+
+impl Follower {
+    pub(crate) fn count(&mut self) -> usize {
+        let mut added = Vec::new();
+        self.log.read_to_end(&mut added).unwrap();
+        self.count += added.iter().filter(|byte| **byte == b'\n').count();
+        self.count
     }
 }
 
