@@ -136,6 +136,16 @@ pub trait StepStore: Send {
         true
     }
 
+    /// Whether there is something to do that [`StepStore::apply`] put off, since nobody should wait for it. Asked
+    /// after each transaction.
+    fn wants_upkeep(&mut self) -> bool {
+        false
+    }
+
+    /// Does what was put off, such as to move a log into its file; a thread of the engine's own calls it between
+    /// two transactions. What it fails to do is put off again.
+    fn keep_up(&mut self) {}
+
     /// Opens a reader, which never waits for a writer's sync.
     fn reader(&self) -> Result<Box<dyn StepReader>, StoreError>;
 

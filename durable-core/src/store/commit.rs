@@ -3,7 +3,8 @@
 //! A caller that blocks leads the batch that it opened, on its own thread; those who join it sleep until it is
 //! published. A future never leads: a thread of the store's leads what a future opened. Batches go in the order
 //! in which they were opened, whoever leads. What could not be written when a run gave itself up is written
-//! before anything else, so that no run stays owned by a process that has forgotten it.
+//! before anything else, so that no run stays owned by a process that has forgotten it. What a store puts off is
+//! done by that thread too, while the callers do something else.
 //! Knows no run, and no database.
 
 use std::cell::Cell;
@@ -34,7 +35,7 @@ const GATHER_GAP_MAX: Duration = Duration::from_micros(25);
 
 pub(crate) struct Commits {
     shared: Arc<Shared>,
-    /// The thread that leads for futures, once there was one that needed it.
+    /// The thread that leads for futures and does what the store puts off, once there was something for it.
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Whether a write can wait for a disk; otherwise futures write at once.
     blocks: bool,
@@ -43,7 +44,7 @@ pub(crate) struct Commits {
 
 struct Shared {
     queue: Mutex<Queue>,
-    /// Told of a new orphan, and of the end.
+    /// Told of a new orphan, of what the store has put off, and of the end.
     work: Condvar,
     writing: Mutex<Writing>,
 }
@@ -54,6 +55,8 @@ struct Queue {
     waiting: VecDeque<Waiting>,
     /// Those of them that no caller leads.
     orphans: VecDeque<Arc<Batch>>,
+    /// Whether the store has put something off.
+    wants_upkeep: bool,
     is_closed: bool,
 }
 
@@ -89,8 +92,7 @@ impl Commits {
 
     /// Applies `op`; when this returns, it is as durable as the store makes it.
     pub(crate) fn commit(&self, op: Op) -> Answered {
-        let (batch, index) = self.shared.lead_or_follow(op, false);
-        batch.wait(index)
+        self.lead_or_follow(op, false)
     }
 
     /// Hands `op` over; its ticket is ready once it is as durable as the store makes it. A ticket that is
@@ -105,18 +107,26 @@ impl Commits {
 
     /// Applies `op`, now or before the next write.
     pub(crate) fn commit_soon(&self, op: Op) {
-        let (batch, index) = self.shared.lead_or_follow(op, true);
-        _ = batch.wait(index);
+        _ = self.lead_or_follow(op, true);
     }
 
     /// Hands `op` over, to be applied now or before the next write.
     pub(crate) fn submit_soon(&self, op: Op) -> Ticket {
         if !self.blocks {
-            let (batch, index) = self.shared.lead_or_follow(op, true);
-            return Ticket::ready(batch.wait(index));
+            return Ticket::ready(self.lead_or_follow(op, true));
         }
         let (batch, index) = self.hand_over(op, true);
         Ticket::new(batch, index)
+    }
+
+    /// Puts `op` into the open batch, and leads it if it is the first one there.
+    fn lead_or_follow(&self, op: Op, give_up: bool) -> Answered {
+        let (batch, index) = self.shared.queue().join(op, give_up);
+        if (index == 0 || LEADS.with(Cell::get)) && self.shared.lead(&batch) {
+            // Without a thread the store comes to it by itself, in some later transaction.
+            self.has_writer();
+        }
+        batch.wait(index)
     }
 
     /// Puts `op` into the open batch; the store's own thread leads it, if nobody does yet.
@@ -142,7 +152,7 @@ impl Commits {
         if writer.is_none() {
             let shared = Arc::clone(&self.shared);
             let thread = thread::Builder::new().name("durable-writer".into());
-            *writer = thread.spawn(move || shared.lead_orphans()).ok();
+            *writer = thread.spawn(move || shared.work()).ok();
         }
         writer.is_some()
     }
@@ -181,33 +191,30 @@ impl Queue {
 }
 
 impl Shared {
-    fn lead_or_follow(&self, op: Op, give_up: bool) -> (Arc<Batch>, usize) {
-        let (batch, index) = self.queue().join(op, give_up);
-        if index == 0 || LEADS.with(Cell::get) {
-            self.lead(&batch);
-        }
-        (batch, index)
-    }
-
-    /// Commits the batches that wait, in their order, until `own` is published.
-    fn lead(&self, own: &Batch) {
+    /// Commits the batches that wait, in their order, until `own` is published. Whether the store has put
+    /// something off.
+    fn lead(&self, own: &Batch) -> bool {
         let led_before = LEADS.with(|leads| leads.replace(true));
+        let mut wants_upkeep = false;
         while !own.is_published() {
+            let (wakers, wants) = self.commit_next(own);
+            wants_upkeep |= wants;
             // Outside the lock: a waker is the user's code.
-            self.commit_next(own).into_iter().for_each(wake);
+            wakers.into_iter().for_each(wake);
         }
         LEADS.with(|leads| leads.set(led_before));
+        wants_upkeep
     }
 
-    fn commit_next(&self, own: &Batch) -> Vec<Waker> {
+    fn commit_next(&self, own: &Batch) -> (Vec<Waker>, bool) {
         let mut writing = lock(&self.writing);
         // Another leader may have been here while this one waited for the lock.
         if own.is_published() {
-            return Vec::new();
+            return Default::default();
         }
         self.gather(writing.last_ops);
         let Some(Waiting { batch, ops, give_ups }) = self.queue().waiting.pop_front() else {
-            return Vec::new();
+            return Default::default();
         };
         let count = ops.len();
         let committed = catch_unwind(AssertUnwindSafe(|| writing.commit(&ops, &give_ups)));
@@ -215,7 +222,15 @@ impl Shared {
             let fatal = StoreError::Fatal { reason: "it panicked".into() };
             (0..count).map(|_| Err(fatal.clone())).collect()
         });
-        batch.publish(answers)
+        let wakers = batch.publish(answers);
+        // After the callers have been told, who need not wait for the question either.
+        let asked = catch_unwind(AssertUnwindSafe(|| writing.store.wants_upkeep()));
+        let wants_upkeep = asked.unwrap_or(false);
+        if wants_upkeep {
+            self.queue().wants_upkeep = true;
+            self.work.notify_one();
+        }
+        (wakers, wants_upkeep)
     }
 
     /// Waits, for a moment, until as many ops wait as the last commit had.
@@ -233,14 +248,25 @@ impl Shared {
         }
     }
 
-    /// The thread that leads for futures.
-    fn lead_orphans(&self) {
+    /// The thread that leads for futures, and does what the store puts off.
+    fn work(&self) {
         loop {
-            let idle = |queue: &mut Queue| queue.orphans.is_empty() && !queue.is_closed;
+            let idle =
+                |queue: &mut Queue| queue.orphans.is_empty() && !queue.wants_upkeep && !queue.is_closed;
             let mut queue = wait_while(&self.work, self.queue(), idle);
-            let Some(orphan) = queue.orphans.pop_front() else { return };
+            let (orphan, wants_upkeep) = (queue.orphans.pop_front(), std::mem::take(&mut queue.wants_upkeep));
+            let is_over = queue.is_closed && orphan.is_none();
             drop(queue);
-            self.lead(&orphan);
+            if is_over {
+                return;
+            }
+            if let Some(orphan) = orphan {
+                self.lead(&orphan);
+            }
+            if wants_upkeep {
+                let mut writing = lock(&self.writing);
+                _ = catch_unwind(AssertUnwindSafe(|| writing.store.keep_up()));
+            }
         }
     }
 

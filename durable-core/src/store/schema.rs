@@ -40,6 +40,10 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How long a statement waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Beyond so many pages of the log SQLite moves them into the file in a commit, while a caller waits: twice as many as
+/// the engine's thread lets it have.
+const LOG_PAGES_MAX: u32 = 2_000;
+
 /// So many prepared statements are kept: all of ours.
 const STATEMENTS_KEPT: usize = 64;
 
@@ -114,6 +118,7 @@ fn connect_bare(path: &Path) -> Result<Connection, rusqlite::Error> {
 
 fn set_up_writer(connection: &Connection, durability: Durability) -> Result<(), rusqlite::Error> {
     set_up(connection)?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES_MAX, |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", durability.word())
 }
 

@@ -1,7 +1,8 @@
 //! The store in one SQLite file. One batch is one `begin immediate … commit`, by default at
 //! `synchronous=extra`; reads have a connection of their own. After an error from a commit, or from the disk,
 //! the connection is not trusted any more: the next batch opens another one, and believes what it reads only
-//! after a checkpoint. Knows no workflow and no types of the user.
+//! after a checkpoint. The log is moved into the file between two batches, by the engine's thread; SQLite does it
+//! in a commit only if that thread does not come to it. Knows no workflow and no types of the user.
 
 mod failure;
 mod forking;
@@ -24,6 +25,7 @@ use super::{
 };
 use crate::key::{Position, WorkflowId};
 use crate::owner::{Gate, Owner, Owners};
+use crate::trace;
 
 /// The store behind `Engine::open`.
 ///
@@ -40,6 +42,8 @@ pub struct SqliteStore {
     path: PathBuf,
     durability: Durability,
     connection: Option<Connection>,
+    /// How many ops were applied since the length of the log was asked.
+    ops_unasked: usize,
     gate: Gate,
     owners: Owners,
     owner: Owner,
@@ -79,7 +83,7 @@ impl SqliteStore {
         schema::check_wal(&path, &mode.map_err(|error| schema::failed(&path, &error))?)?;
         let gate =
             gate.map_err(|error| OpenError::Failed { path: path.clone(), reason: error.to_string() })?;
-        Ok(Self { path, durability, connection: Some(connection), gate, owners, owner })
+        Ok(Self { path, durability, connection: Some(connection), ops_unasked: 0, gate, owners, owner })
     }
 
     /// The connection; after one was given up, a new one whose log has been checkpointed.
@@ -106,6 +110,19 @@ fn reconnect(path: &Path, durability: Durability) -> Result<Connection, rusqlite
     Ok(connection)
 }
 
+/// Beyond so many pages the log is moved into the file by the engine's thread: as many as SQLite itself moves by
+/// default (sqlite.org/wal.html, "Automatic Checkpoint").
+const LOG_PAGES: i64 = 1_000;
+
+/// The length of the log is asked after so many ops.
+const OPS_PER_QUESTION: usize = 64;
+
+/// How many pages of the log are not in the file yet; it is read from memory that processes share.
+fn pages_behind(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    let mut statement = connection.prepare_cached("pragma wal_checkpoint(noop)")?;
+    statement.query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
+}
+
 /// Moves the whole log into the file and syncs both. SQLite reports one that readers or writers held up as a
 /// success with a mark.
 fn checkpoint(connection: &Connection) -> Result<(), rusqlite::Error> {
@@ -125,7 +142,26 @@ impl StepStore for SqliteStore {
         if matches!(applied, Err(Failure { keeps_connection: false, .. })) {
             self.connection = None;
         }
+        self.ops_unasked += ops.len();
         applied.map_err(|failure| failure.error)
+    }
+
+    fn wants_upkeep(&mut self) -> bool {
+        if self.ops_unasked < OPS_PER_QUESTION {
+            return false;
+        }
+        self.ops_unasked = 0;
+        let behind = self.connection.as_ref().map(pages_behind);
+        matches!(behind, Some(Ok(pages)) if pages >= LOG_PAGES)
+    }
+
+    fn keep_up(&mut self) {
+        if let Some(connection) = &self.connection
+            && let Err(error) = connection.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()))
+        {
+            // As SQLite does when it fails in a commit: the log stays as long as it is, and is moved later.
+            trace::warn(None, &format!("the write-ahead log could not be moved into the file: {error}"));
+        }
     }
 
     fn reader(&self) -> Result<Box<dyn StepReader>, StoreError> {

@@ -260,8 +260,8 @@ unsafe extern "C" fn file_control(file: *mut sqlite3_file, op: c_int, argument: 
             if op == SQLITE_FCNTL_PDB {
                 watch.database = *argument.cast();
             } else if op == SQLITE_FCNTL_PRAGMA && !watch.database.is_null() {
+                // Again with each pragma, since one of them may be the store's own number.
                 sqlite3_wal_autocheckpoint(watch.database, CHECKPOINT_PAGES);
-                watch.database = std::ptr::null_mut();
             }
         }
         forward_control(file, op, argument)

@@ -288,3 +288,47 @@ fn everybody_is_answered_under_load_and_commits_are_shared() {
     let written: Vec<_> = bench.began.try_iter().flat_map(|commit| commit.ids).collect();
     assert_eq!(written.len(), callers * each);
 }
+
+/// A store that puts something off with each commit, and tells when it begins it and when it has done it.
+struct PutsOff {
+    began: Sender<ThreadId>,
+    go_on: Receiver<()>,
+}
+
+impl StepStore for PutsOff {
+    fn apply(&mut self, ops: &[Op]) -> Result<Vec<Answer>, StoreError> {
+        Ok(ops.iter().map(|_| Answer::Done).collect())
+    }
+
+    fn wants_upkeep(&mut self) -> bool {
+        true
+    }
+
+    fn keep_up(&mut self) {
+        self.began.send(thread::current().id()).unwrap();
+        self.go_on.recv().unwrap();
+    }
+
+    fn reader(&self) -> Result<Box<dyn StepReader>, StoreError> {
+        Err(StoreError::Fatal { reason: "nobody reads".into() })
+    }
+
+    fn owner(&self) -> OwnerId {
+        OwnerId("owner".into())
+    }
+}
+
+#[test]
+fn what_a_store_puts_off_holds_up_no_caller_that_has_been_answered() {
+    let ((began_tx, began), (go_on, go_on_rx)) = (channel(), channel());
+    let commits = Commits::new(Box::new(PutsOff { began: began_tx, go_on: go_on_rx }));
+    // It returns while what was put off is held.
+    assert_eq!(commits.commit(op("a")).unwrap(), Answer::Done);
+    let by = began.recv().unwrap();
+    assert_ne!(by, thread::current().id());
+    go_on.send(()).unwrap();
+    let ticket = commits.submit(op("b"));
+    assert_eq!(block_on(ticket).unwrap(), Answer::Done);
+    assert_eq!(began.recv().unwrap(), by, "the thread that leads for futures does it");
+    go_on.send(()).unwrap();
+}

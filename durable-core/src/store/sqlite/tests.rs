@@ -217,6 +217,37 @@ fn a_connection_after_a_failed_commit_begins_with_a_commit_of_its_own() {
 }
 
 #[test]
+fn the_log_is_moved_into_the_file_between_batches_and_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let mut store = SqliteStore::open_with(&path, Durability::Off).unwrap();
+    let log_bytes = || std::fs::metadata(folder.path().join("runs.db-wal")).unwrap().len();
+    let mut begun = 0;
+    let mut another = || {
+        let Op::Start(mut op) = start("null") else { unreachable!() };
+        begun += 1;
+        op.id = WorkflowId::new(format!("run {begun}")).unwrap();
+        Op::Start(op)
+    };
+    let mut bytes_max = 0;
+    for round in 0..3 {
+        let mut batches = 0;
+        while !store.wants_upkeep() {
+            store.apply(&[another(), another()]).unwrap();
+            batches += 1;
+            assert!(batches < 10_000, "nobody asks for it");
+        }
+        let behind = pages_behind(store.connection().unwrap()).unwrap();
+        assert!((LOG_PAGES..LOG_PAGES + 500).contains(&behind), "{behind} pages in round {round}");
+        store.keep_up();
+        assert_eq!(pages_behind(store.connection().unwrap()).unwrap(), 0);
+        assert!(!store.wants_upkeep(), "once is enough");
+        bytes_max = if round == 0 { log_bytes() } else { bytes_max };
+        assert!(log_bytes() <= bytes_max + bytes_max / 4, "the log grows beyond what it needs");
+    }
+}
+
+#[test]
 fn each_durability_is_what_sqlite_has_of_it_also_after_a_failure() {
     // The numbers of <https://sqlite.org/pragma.html#pragma_synchronous>.
     for (durability, number) in
