@@ -162,6 +162,32 @@ fn a_ticket_that_is_dropped_is_written_all_the_same_and_the_end_waits_for_it() {
     assert_eq!(block_on(handed_over).unwrap(), Answer::Done);
 }
 
+/// Wakes nobody.
+struct Sleeper;
+
+impl Wake for Sleeper {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn a_ticket_that_is_dropped_lets_go_of_its_waker_before_its_commit() {
+    let bench = Bench::new();
+    let mut ticket = bench.commits.submit(op("dropped"));
+    let sleeper = Arc::new(Sleeper);
+    let waker = Waker::from(Arc::clone(&sleeper));
+    assert!(pin!(&mut ticket).poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(waker);
+    let while_waiting = Arc::strong_count(&sleeper);
+    drop(ticket);
+    let afterwards = Arc::strong_count(&sleeper);
+    bench.allow(1);
+    assert_eq!(
+        (while_waiting, afterwards),
+        (2, 1),
+        "it is kept for as long as somebody waits, and no longer"
+    );
+}
+
 #[test]
 fn a_bad_op_fails_alone() {
     let bench = Bench::new();
