@@ -16,7 +16,7 @@ use asks::{Asks, Before};
 use durable::store::memory::MemoryStore;
 use durable::store::sqlite::SqliteStore;
 use durable::store::{Answer, Claim, Op, OwnerId, RunStatus, Start, StepReader, StepStore, StoreError};
-use durable::{Engine, Error, RunError, step, workflow};
+use durable::{Engine, Error, RunError, TestClock, step, workflow};
 use support::{Log, Switches, keys};
 
 /// Refuses to be called on one thread, as a disk that takes long would be felt there. Counts its calls.
@@ -171,6 +171,84 @@ fn a_future_that_is_dropped_gives_its_run_up_without_waiting() {
         assert_eq!(everything::durable("y").on(engine).run().await.unwrap(), RESULT);
         assert_eq!(run.await.unwrap(), RESULT);
     });
+}
+
+#[workflow]
+async fn sleeps() -> Result<String, String> {
+    let first = note("first").await?;
+    durable::future::sleep(Duration::from_hours(24)).await;
+    Ok(first + &note("last").await?)
+}
+
+#[step]
+async fn never() {
+    Log::note("never");
+    std::future::pending::<()>().await;
+}
+
+#[workflow]
+async fn waits() {
+    never().await;
+}
+
+/// Each way into a run in the background, and out of it, on the only thread of a runtime.
+async fn through_the_background(engine: &Engine, log: &Log, switches: &Switches) {
+    switches.set("b");
+    let handle = everything::durable("x").on(engine).start().await.unwrap();
+    assert!(matches!((&handle).await, Err(RunError::Failed(error)) if error == "b failed"));
+    elsewhere(|| engine.rewind("x", "note_2.1.0")).unwrap();
+    for fault in ["panic", "stop"] {
+        switches.clear();
+        switches.set(fault);
+        if fault == "panic" {
+            everything::durable("x").on(engine).start().await.unwrap();
+        } else {
+            elsewhere(|| engine.retry("x")).unwrap();
+        }
+        assert!(matches!((&handle).await, Err(RunError::Engine(Error::Halted { .. }))), "{fault}");
+    }
+    switches.clear();
+    elsewhere(|| engine.retry("x")).unwrap();
+    assert_eq!(handle.await.unwrap(), RESULT);
+    let woken = sleeps::durable("y").on(engine).start_after(Duration::from_hours(1)).await.unwrap();
+    assert_eq!(woken.await.unwrap(), "FIRSTLAST");
+    for id in ["cancelled", "left"] {
+        let waits = waits::durable(id).on(engine).start().await.unwrap();
+        log.take();
+        while log.count("never") == 0 {
+            tokio::task::yield_now().await;
+        }
+        if id == "cancelled" {
+            elsewhere(|| engine.cancel(id)).unwrap();
+            assert!(matches!(waits.await, Err(RunError::Engine(Error::Cancelled { .. }))));
+        }
+    }
+}
+
+/// As [`no_way_through_a_run_calls_the_store_on_the_executor`], for runs that nobody calls for; in the end the runtime
+/// shuts down, and gives one up that is under way.
+#[test]
+fn no_way_through_a_run_in_the_background_calls_the_store_on_its_runtime() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, switches, here) = (Log::default(), Switches::default(), thread::current().id());
+    let (calls, wrong) = (Arc::new(AtomicUsize::new(0)), Log::default());
+    let (counted, noted) = (Arc::clone(&calls), wrong.clone());
+    let before = move |call: &'static str| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        if thread::current().id() == here {
+            noted.push(call);
+        }
+        Ok(())
+    };
+    let store = Asks(SqliteStore::open(&folder.path().join("runs.db")).unwrap(), Arc::new(before));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let builder = support::builder(&log, &switches).clock(TestClock::default()).recoveries_max(0);
+    let engine = builder.runtime(runtime.handle().clone()).store(store).unwrap();
+    runtime.block_on(through_the_background(&engine, &log, &switches));
+    drop(runtime);
+    elsewhere(|| while engine.run("left").unwrap().unwrap().owner.is_some() {});
+    assert_eq!(wrong.lines(), [""; 0], "of {calls:?} calls");
+    assert!(calls.load(Ordering::SeqCst) > 50);
 }
 
 /// A store that holds the write which takes run "x", until the test lets it go.

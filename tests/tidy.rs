@@ -37,6 +37,7 @@ const FLOORS: [&[&str]; 7] = [
         "errand",
         "pool",
         "executor",
+        "runtime",
     ],
     &["store", "owner"],
     &["outcome", "history", "error", "args", "probe"],
@@ -62,11 +63,12 @@ const FLOORS: [&[&str]; 7] = [
 ];
 
 /// What stands in a few rooms of the engine only.
-const IN_FEW_ROOMS: [(&str, &[&str]); 6] = [
+const IN_FEW_ROOMS: [(&str, &[&str]); 7] = [
     ("rusqlite::", &["store"]),
     ("serde_json::", &["outcome", "fingerprint"]),
     ("inventory::", &["registry", "private"]),
     ("tracing::", &["trace"]),
+    ("tokio::", &["runtime"]),
     ("SystemTime::now(", &["clock"]),
     ("Instant::now(", &["clock"]),
 ];

@@ -6,18 +6,19 @@ use std::collections::HashSet;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use crate::core::{Core, Settings};
 use crate::error::Error;
-use crate::executor::Executor;
+use crate::executor::{Executor, Polled};
 use crate::held::Held;
 use crate::key::WorkflowId;
 use crate::pool::Pool;
-use crate::run::Run;
+use crate::run::{Mode, Run};
+use crate::runtime::Runtime;
 use crate::store::OwnerId;
-use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait_while_for};
+use crate::sync::{self, Condvar, Mutex, MutexGuard, lock, wait_while_for};
 
 /// So many plain workflows are executed in the background at once, unless
 /// [`Builder::workers_max`](crate::Builder::workers_max) says otherwise.
@@ -31,7 +32,7 @@ pub(crate) enum Job {
     /// Blocks the thread that it is called on.
     Called(Box<dyn FnOnce() + Send>),
     /// Is polled.
-    Polled(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Polled(Polled),
 }
 
 /// A run to execute: on this engine, by its id alone or with the right to it and its input.
@@ -42,9 +43,62 @@ pub(crate) struct Order {
     pub(crate) held: Option<(Held, String)>,
 }
 
+impl Order {
+    /// Executes the run some time, in the background of its engine. After [`Background::close`], and on a runtime that
+    /// has shut down, it is given up.
+    pub(crate) fn submit(self, execution: Execution) {
+        let (core, settings) = (Arc::clone(&self.core), Arc::clone(&self.settings));
+        let Background { workers, executor, runtime, .. } = &settings.background;
+        match ((execution.execute)(self), runtime) {
+            (Job::Called(called), _) => workers.submit(called),
+            (Job::Polled(polled), None) => executor.spawn(polled),
+            (Job::Polled(polled), Some(_)) if settings.background.is_closed() => drop(polled),
+            (Job::Polled(polled), Some(runtime)) => {
+                let engine = LastHold { core: Some(core), settings: Some(Arc::clone(&settings)) };
+                runtime.spawn(OnRuntime { polled, _engine: engine });
+            }
+        }
+    }
+}
+
+/// A run on a runtime.
+struct OnRuntime {
+    polled: Polled,
+    /// Dropped after the future.
+    _engine: LastHold,
+}
+
+impl Future for OnRuntime {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.polled.as_mut().poll(cx)
+    }
+}
+
+/// Holds an engine on a thread that must not be blocked: where it is the last one to, it lets the engine go on another
+/// thread, since that waits for the disk, and drops what the user gave to it.
+struct LastHold {
+    core: Option<Arc<Core>>,
+    settings: Option<Arc<Settings>>,
+}
+
+impl Drop for LastHold {
+    fn drop(&mut self) {
+        let settings = self.settings.take().and_then(Arc::into_inner);
+        let core = self.core.take().and_then(Arc::into_inner);
+        if settings.is_some() || core.is_some() {
+            // Where the system gives no thread, it is dropped here: late is better than never.
+            let thread = sync::thread::Builder::new().name("durable-closer".into());
+            _ = thread.spawn(move || drop((settings, core)));
+        }
+    }
+}
+
 /// How a run is executed, and how it is only checked, whose types nobody knows.
 #[derive(Clone, Copy)]
 pub struct Execution {
+    pub(crate) mode: Mode,
     pub(crate) execute: fn(Order) -> Job,
     /// Calls the function of a checked run with its stored input. An error, if that or a fault ends it.
     pub(crate) check: fn(&Arc<Run>, &str) -> Result<(), Error>,
@@ -54,6 +108,8 @@ pub struct Execution {
 pub(crate) struct Background {
     pub(crate) workers: Pool,
     executor: Executor,
+    /// What polls in the executor's place.
+    pub(crate) runtime: Option<Runtime>,
     pub(crate) attendance: Arc<Attendance>,
 }
 
@@ -63,18 +119,24 @@ impl Default for Background {
         Self {
             workers: Pool::new("durable-worker", WORKERS_MAX),
             executor: Executor::new(Pool::new("durable-executor", threads)),
+            runtime: None,
             attendance: Arc::default(),
         }
     }
 }
 
 impl Background {
-    /// Executes `job` some time. After [`Background::close`] it is dropped.
-    pub(crate) fn submit(&self, job: Job) {
-        match job {
-            Job::Called(called) => self.workers.submit(called),
-            Job::Polled(polled) => self.executor.spawn(polled),
-        }
+    /// Whether runs of this kind are executed here: those that are polled are not, once the engine's runtime has shut
+    /// down. Who waits for a run of `core` is told of that.
+    pub(crate) fn executes(&self, mode: Mode, core: &Arc<Core>) -> bool {
+        let Some(runtime) = self.runtime.as_ref().filter(|_| mode == Mode::Polled) else { return true };
+        let core = Arc::downgrade(core);
+        runtime.lives(move || {
+            if let Some(core) = core.upgrade() {
+                core.tell_all_watchers();
+                drop(LastHold { core: Some(core), settings: None });
+            }
+        })
     }
 
     pub(crate) fn is_closed(&self) -> bool {

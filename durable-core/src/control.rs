@@ -40,7 +40,8 @@ impl Engine {
     /// Goes on, in the background, with every interrupted run whose workflow is linked into this program: one
     /// that was given up, or whose process is dead. As long as this engine lives, it also takes up the runs of
     /// processes that die later, and those that are due. A run whose workflow is not linked is told to the
-    /// program's `tracing` subscriber, and left alone. Returns at once.
+    /// program's `tracing` subscriber, and left alone; so are async ones once the tokio runtime of the engine has shut
+    /// down. Returns at once.
     ///
     /// # Errors
     /// [`Error::ShutDown`] after [`Engine::shutdown`].
@@ -106,6 +107,9 @@ impl Engine {
     /// that are still executed when `deadline` has passed; they end, or are given up, later. A run that is
     /// given up here is due for any other engine that looks after waiting runs. Calls of `run_durable` are not
     /// touched.
+    ///
+    /// It blocks this thread. On the only thread of an executor, runs that need it cannot end meanwhile, so `deadline`
+    /// passes; in async code call it on a thread for blocking calls, as by tokio's `spawn_blocking`.
     pub fn shutdown(&self, deadline: Duration) -> Vec<WorkflowId> {
         self.settings.background.close();
         let until = self.settings.clock.elapsed().saturating_add(deadline);

@@ -216,6 +216,15 @@ pub enum Error {
     /// The engine was shut down.
     #[error("the engine was shut down: it takes no new work, and another engine can go on with its runs")]
     ShutDown,
+    /// The tokio runtime that polls the run, or would, has shut down (with the feature `tokio` alone).
+    #[error(
+        "workflow {workflow:?} is not executed here: the tokio runtime that would poll it has shut down; another engine \
+         can start it, or go on with it"
+    )]
+    RuntimeShutDown {
+        /// The run.
+        workflow: WorkflowId,
+    },
     /// What was asked of a run makes no sense in the state that it is in.
     #[error("workflow {workflow:?} cannot be {what}: it is {status}")]
     Refused {

@@ -15,7 +15,8 @@ pub(crate) struct Executor {
     is_closed: AtomicBool,
 }
 
-type Polled = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What is polled until it has nothing to return.
+pub(crate) type Polled = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Task {
     future: Mutex<Option<Polled>>,

@@ -52,11 +52,13 @@ impl<W: Workflow> Handle<W> {
         run.map(|run| run.status).ok_or_else(|| Error::UnknownRun { workflow: self.id.clone() })
     }
 
-    /// Waits until the run has ended, by blocking this thread, and returns what the workflow returned.
+    /// Waits until the run has ended, by blocking this thread, and returns what the workflow returned. In async code await
+    /// the handle: the thread may be one that the run needs.
     ///
     /// # Errors
     /// [`RunError::Failed`] with the workflow's own error. [`RunError::Engine`] with [`Error::Cancelled`],
-    /// [`Error::Halted`] or [`Error::UnknownRun`], and with what the store says.
+    /// [`Error::Halted`] or [`Error::UnknownRun`], with [`Error::RuntimeShutDown`] if nobody executes the run and
+    /// this engine cannot any more, and with what the store says.
     pub fn wait(&self) -> Outcome<W> {
         let prepared = self.prepared();
         let returned = match Ambient::current() {
@@ -150,6 +152,12 @@ impl<'a> Waiter<'a> {
         }
     }
 
+    /// Whether it hears that nobody executes the run any more. A run in the background waits on, in its row: whoever
+    /// goes on with the other one goes on with it too.
+    fn is_told(self) -> bool {
+        self.run().is_none_or(|run| !run.in_background)
+    }
+
     fn call(self) -> Option<&'a Call> {
         if let Self::Call(call) = self { Some(call) } else { None }
     }
@@ -165,6 +173,9 @@ async fn ended<W: Workflow>(
     engine.core.check_process()?;
     let _waiting = engine.core.wait(waiter.run().map(|run| (&*run.core, &run.id)), id)?;
     let lookout = Lookout { engine, of: id, call: waiter.call(), deadline: None, grace: LOADED_MAX };
+    let executes = || engine.settings.background.executes(W::EXECUTION.mode, &engine.core);
+    // Before the first look, so that its end is told from now on.
+    executes();
     let look = || async {
         let of_this_store = waiter.run().filter(|run| run.core.number() == engine.core.number());
         let (sought, from) = (id.clone(), of_this_store.map(|run| run.id.clone()));
@@ -181,7 +192,14 @@ async fn ended<W: Workflow>(
         if let (Some(waiter), Some(chain)) = (waiter.run(), circle) {
             return Err(Error::WaitsForItself { workflow: waiter.id.clone(), chain });
         }
-        end_of::<W>(run.ok_or_else(|| Error::UnknownRun { workflow: id.clone() })?)
+        let run = run.ok_or_else(|| Error::UnknownRun { workflow: id.clone() })?;
+        let is_left = run.owner.is_none();
+        match end_of::<W>(run)? {
+            None if is_left && waiter.is_told() && !executes() => {
+                Err(Error::RuntimeShutDown { workflow: id.clone() })
+            }
+            end => Ok(end),
+        }
     };
     let wait = lookout.find(|| Awaits::End { of: id.clone() }, look);
     let found = match waiter {

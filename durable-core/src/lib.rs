@@ -48,6 +48,7 @@ mod racing;
 mod registry;
 mod retry;
 mod run;
+mod runtime;
 mod scheduler;
 #[cfg(all(test, any(shuttle, loom)))]
 mod schedules;

@@ -25,6 +25,7 @@ use crate::memo::{
 };
 use crate::outcome::Codec;
 use crate::run::{Ambient, Run};
+use crate::runtime;
 use crate::signal::Given;
 use crate::store::Kind;
 
@@ -377,6 +378,12 @@ where
     ) -> Option<Ended<C::Returned>> {
         let this = self.project();
         let run = Arc::clone(attempt.call.run());
+        let failed = ended.as_ref().map_or(true, |returned| this.codec.is_failure(returned));
+        // A runtime that shuts down drops what the body may have waited for, which is no failure of the step.
+        if failed && runtime::is_shutting_down() {
+            let workflow = run.id.clone();
+            return Some(Ended::Fault(run, Error::RuntimeShutDown { workflow }));
+        }
         let wait = wait_before_retry(
             &attempt.call,
             this.spec,

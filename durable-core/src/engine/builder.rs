@@ -13,6 +13,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::core::{Core, Settings};
 use crate::error::Error;
 use crate::registry::{Registration, Workflow, by_name};
+#[cfg(feature = "tokio")]
+use crate::runtime::Handle;
+use crate::runtime::Runtime;
 #[cfg(feature = "sqlite")]
 use crate::store::Durability;
 use crate::store::StepStore;
@@ -138,6 +141,37 @@ impl Builder {
         self
     }
 
+    /// Has async workflows in the background polled by this tokio runtime, by default by the one that the engine is opened
+    /// in ([`Handle::try_current`]), so that their steps can use its timers and sockets. Without a runtime the engine has
+    /// threads of its own for them. Whichever engine of the file takes a run up executes it, so each needs a runtime if
+    /// steps do. Plain workflows never run on it; a handle that is given to [`Builder::with`] serves their steps.
+    ///
+    /// A runtime of one thread executes its tasks only while somebody is in its `block_on`. In its async code await
+    /// handles, since [`Handle::wait`](crate::Handle::wait) blocks the thread that the runs need, and call
+    /// [`Engine::shutdown`] by `spawn_blocking`.
+    ///
+    /// A runtime that shuts down drops the runs that it polls. They stay in the store, due for any other engine that looks
+    /// after waiting runs; this one does not go on with them on other threads, where their steps would lack the runtime.
+    /// From then on it leaves async workflows alone: to start one, or to wait for one that nobody executes, is
+    /// [`Error::RuntimeShutDown`]. An async step that fails while the runtime shuts down is not recorded, since what it
+    /// waited for may have been dropped before it, and runs again.
+    ///
+    /// # Examples
+    /// ```
+    /// # use durable_core::Engine;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// let engine = Engine::builder().runtime(runtime.handle().clone()).in_memory()?;
+    /// # drop(engine);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tokio")]
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.settings.background.runtime = Some(Runtime::new(runtime));
+        self
+    }
+
     /// What a commit waits for in the database that [`Builder::open`] opens; by default
     /// [`Durability::Extra`]. A store of your own, or one in memory, has its own.
     #[cfg(feature = "sqlite")]
@@ -168,6 +202,8 @@ impl Builder {
     }
 
     fn build(mut self, core: impl FnOnce() -> Result<Arc<Core>, Error>) -> Result<Engine, Error> {
+        let runtime = &mut self.settings.background.runtime;
+        *runtime = runtime.take().or_else(Runtime::ambient);
         self.settings.workflows = by_name(&self.registrations)?;
         let engine = Engine { core: core()?, settings: Arc::new(self.settings) };
         if self.recover {

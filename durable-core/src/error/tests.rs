@@ -39,6 +39,15 @@ fn divergence(difference: Difference) -> Error {
 }
 
 #[test]
+fn a_run_without_a_runtime_is_for_another_engine() {
+    check(
+        Error::RuntimeShutDown { workflow: id() },
+        "workflow \"order-7\" is not executed here: the tokio runtime that would poll it has shut down; another engine \
+         can start it, or go on with it",
+    );
+}
+
+#[test]
 fn a_divergence_names_both_sides_and_what_to_do() {
     let give_up = "or give up what comes from there on with `Engine::rewind(\"order-7\", \"charge_1\")`, or the whole \
                    run with `Engine::reset(\"order-7\")`";

@@ -57,7 +57,9 @@ impl<W: AsyncWorkflow> AsyncRunBuilder<W> {
     ///
     /// # Errors
     /// [`Error::InputMismatch`] if the id belongs to another workflow or to other arguments,
-    /// [`Error::ShutDown`] after [`Engine::shutdown`], and what the store says. Inside a run they end that run.
+    /// [`Error::ShutDown`] after [`Engine::shutdown`], [`Error::RuntimeShutDown`] once the tokio runtime of the engine has
+    /// shut down, and what the store says. Inside a run they end that run; without its runtime, a run is started there
+    /// all the same, for another engine to execute.
     pub fn start(self) -> StartFuture<W> {
         StartFuture { inner: Box::pin(start_async(self.call, None)) }
     }
@@ -137,12 +139,15 @@ impl<W: Workflow> Prepared<W> {
         if background.is_closed() {
             return Err(Error::ShutDown);
         }
+        // Inside a run it is stored, and left to another engine: nothing is wrong with that run.
+        if parent.is_none() && !background.executes(W::EXECUTION.mode, &self.engine.core) {
+            return Err(Error::RuntimeShutDown { workflow: self.id });
+        }
         scheduler::take_up(&self.engine);
         match self.admit_stored(parent, mode).await? {
             Admission::Run(held, input) => {
                 let (core, settings) = (Arc::clone(&self.engine.core), Arc::clone(&self.engine.settings));
-                let order = Order { core, settings, id: self.id.clone(), held: Some((held, input)) };
-                background.submit((W::EXECUTION.execute)(order));
+                Order { core, settings, id: self.id.clone(), held: Some((held, input)) }.submit(W::EXECUTION);
             }
             // It may be due at once.
             Admission::Left => background.attendance.nudge(),
@@ -203,12 +208,12 @@ impl<W: Workflow> Prepared<W> {
 
 /// How a run of a plain function is executed in the background.
 pub const fn called<W: SyncWorkflow>() -> Execution {
-    Execution { execute: execute_called::<W>, check: check_called::<W> }
+    Execution { mode: Mode::Called, execute: execute_called::<W>, check: check_called::<W> }
 }
 
 /// How a run of an async function is executed in the background.
 pub const fn polled<W: AsyncWorkflow>() -> Execution {
-    Execution { execute: execute_polled::<W>, check: check_polled::<W> }
+    Execution { mode: Mode::Polled, execute: execute_polled::<W>, check: check_polled::<W> }
 }
 
 fn execute_called<W: SyncWorkflow>(order: Order) -> Job {
@@ -264,7 +269,11 @@ impl<W> Settles<W> {
         self.how = Settled::Waits;
         let asked_for = matches!(
             fault,
-            Error::Unloaded { .. } | Error::ShutDown | Error::Cancelled { .. } | Error::Paused { .. }
+            Error::Unloaded { .. }
+                | Error::ShutDown
+                | Error::RuntimeShutDown { .. }
+                | Error::Cancelled { .. }
+                | Error::Paused { .. }
         );
         if !asked_for {
             self.warn(&fault);

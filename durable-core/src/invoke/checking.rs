@@ -13,6 +13,7 @@ use crate::fork::{Panic, is_own};
 use crate::memo::message;
 use crate::registry::{AsyncWorkflow, SyncWorkflow, Workflow};
 use crate::run::{Ambient, Run};
+use crate::runtime::Runtime;
 use crate::signal::block_on;
 
 pub(super) fn check_called<W: SyncWorkflow>(run: &Arc<Run>, input: &str) -> Result<(), Error> {
@@ -23,6 +24,8 @@ pub(super) fn check_called<W: SyncWorkflow>(run: &Arc<Run>, input: &str) -> Resu
 
 pub(super) fn check_polled<W: AsyncWorkflow>(run: &Arc<Run>, input: &str) -> Result<(), Error> {
     let input = decoded::<W>(run, input)?;
+    // What the body makes between its steps may be the runtime's.
+    let _within = run.settings.background.runtime.as_ref().map(Runtime::enter);
     let called = catch_unwind(AssertUnwindSafe(|| {
         let mut body = Box::pin(W::call(input));
         block_on(poll_fn(|cx| {

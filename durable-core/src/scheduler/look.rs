@@ -47,6 +47,8 @@ pub(super) struct Look {
     deferred: HashMap<WorkflowId, (u32, Duration)>,
     /// The workflows that no code is known for, each told once.
     unknown: HashSet<String>,
+    /// Whether it was told that the runtime has shut down.
+    told_of_the_runtime: bool,
 }
 
 /// A dead owner, or nobody, and how far its runs have been taken up.
@@ -229,6 +231,10 @@ impl Look {
             self.tell_unknown(&run);
             return Taken::Not;
         };
+        if !engine.settings.background.executes(execution.mode, &engine.core) {
+            self.tell_of_the_runtime();
+            return Taken::Not;
+        }
         if engine.core.is_reserved(&run.id) {
             return Taken::Not;
         }
@@ -248,9 +254,15 @@ impl Look {
             }
         }
         let (core, settings) = (Arc::clone(&engine.core), Arc::clone(&engine.settings));
-        let job = (execution.execute)(Order { core, settings, id: run.id, held: None });
-        engine.settings.background.submit(job);
+        Order { core, settings, id: run.id, held: None }.submit(*execution);
         Taken::Up
+    }
+
+    fn tell_of_the_runtime(&mut self) {
+        if !std::mem::replace(&mut self.told_of_the_runtime, true) {
+            let message = "the tokio runtime of this engine has shut down, so its async workflows are left to other engines";
+            trace::warn(None, message);
+        }
     }
 
     fn tell_unknown(&mut self, run: &Candidate) {
