@@ -7,15 +7,17 @@ mod support;
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
 use durable::store::StepStatus;
-use durable::{Engine, Error, Finding, Handle, RunError, RunStatus, TestClock, step, workflow};
+use durable::{Durability, Engine, Error, Finding, Handle, RunError, RunStatus, TestClock, step, workflow};
 use support::{HeldClock, Log, Switches, builder, keys};
 use tokio::net::UnixDatagram;
 use tokio::runtime::{Builder, Handle as RuntimeHandle, Runtime};
@@ -218,6 +220,22 @@ fn a_runtime_that_shuts_down_leaves_its_runs_due_and_tells_those_who_wait() {
     }
 }
 
+/// Nothing changes in the store then, so only the runtime itself can tell.
+#[test]
+fn who_waits_for_a_run_that_sleeps_is_told_that_its_runtime_has_shut_down() {
+    let runtime = many_threads();
+    let engine = builder(&Log::default(), &Switches::default()).clock(HeldClock::default());
+    let engine = engine.runtime(runtime.handle().clone()).in_memory().unwrap();
+    let handle = started(talks::durable("a", true).on(&engine).start()).unwrap();
+    while engine.run("a").unwrap().unwrap().owner.is_some() {
+        thread::yield_now();
+    }
+    let mut waits = pin!((&handle).into_future());
+    assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(runtime);
+    assert!(is_left(&support::block_on(waits)));
+}
+
 /// Waits for a task of the runtime, and lets nothing else happen until that was dropped.
 #[step]
 async fn relies_on_a_task() -> Result<u32, String> {
@@ -264,6 +282,60 @@ fn a_step_that_fails_for_its_own_reasons_is_recorded_on_a_runtime() {
     let handle = started(relies::durable("a").on(&engine).start()).unwrap();
     assert!(handle.wait().unwrap_err().failed().is_some());
     assert_eq!(engine.steps("a").unwrap()[0].status, StepStatus::Failed);
+}
+
+/// Rests on a task of its own, as steps do that use clients and pools.
+#[step]
+async fn spawned(n: u32) -> Result<u32, String> {
+    durable::resource::<Arc<Gate>>().open.acquire().await.unwrap().forget();
+    let task = tokio::spawn(async move {
+        tokio::task::yield_now().await;
+        n
+    });
+    task.await.map_err(|error| error.to_string())
+}
+
+#[workflow]
+async fn long() -> Result<u32, String> {
+    let mut sum = 0;
+    for n in 1..=6 {
+        sum += spawned(n).await?;
+    }
+    Ok(sum)
+}
+
+/// Each runtime ends when a few more steps have begun, wherever they are by then.
+#[test]
+fn runs_go_on_from_one_runtime_to_the_next_until_they_have_ended() {
+    const RUNS: usize = 8;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, gate) = (folder.path().join("runs.db"), gate().0);
+    let has_ended = |run: Result<durable::store::RunRecord, Error>| run.unwrap().status != RunStatus::Running;
+    for runtimes in 1.. {
+        let (runtime, builder) = (many_threads(), builder(&Log::default(), &Switches::default()));
+        let builder = builder.with(Arc::clone(&gate)).runtime(runtime.handle().clone()).recover(true);
+        let engine = builder.durability(Durability::Off).open(&path).unwrap();
+        if runtimes == 1 {
+            for run in 0..RUNS {
+                started(long::durable(format!("run {run}")).on(&engine).start()).unwrap();
+            }
+        }
+        gate.open.add_permits(1 + runtimes % 5);
+        while gate.open.available_permits() > 0 && !engine.runs().all(has_ended) {
+            thread::yield_now();
+        }
+        drop(runtime);
+        // The runs are given up by then, or will never be.
+        while engine.runs().any(|run| run.unwrap().owner.is_some()) {
+            thread::yield_now();
+        }
+        if engine.runs().all(has_ended) {
+            assert!(runtimes >= RUNS * 6 / 5, "{runtimes} runtimes");
+            let results = engine.runs().map(|run| run.unwrap().output.unwrap_or_default());
+            assert_eq!(results.collect::<Vec<_>>(), vec!["21"; RUNS]);
+            return;
+        }
+    }
 }
 
 #[workflow]
