@@ -146,6 +146,22 @@ async fn sleeper_polled(name: String) -> u32 {
     first + work_polled("after").await
 }
 
+/// The child sleeps as a part of its parent.
+#[workflow]
+fn parent_of_sleeper(name: String) -> Result<u32, String> {
+    sleeper(name)
+}
+
+#[workflow]
+async fn sleeper_after_stream(name: String) -> u32 {
+    let first = work_polled(&name);
+    let mut stream = durable::unordered([first], 1);
+    let first = stream.next().await.map_or(0, |(_, first)| first);
+    drop(stream);
+    durable::future::sleep(Duration::from_hours(24)).await;
+    first
+}
+
 /// A clock whose time goes on only when the test says so.
 fn held() -> (Engine, Log, HeldClock) {
     let (log, clock) = (Log::default(), HeldClock::default());
@@ -178,6 +194,19 @@ fn a_run_that_sleeps_is_unloaded_and_goes_on_when_it_is_due() {
     lines.sort();
     assert_eq!(lines, ["after", "after", "plain", "polled"]);
     assert_eq!(keys(&engine, "plain"), ["work_0", "sleep_1", "work_2"]);
+}
+
+#[test]
+fn a_run_whose_inline_child_sleeps_is_unloaded_too_and_one_whose_stream_is_over() {
+    let (engine, _, clock) = held();
+    let parent = parent_of_sleeper::durable("parent", "plain".into()).on(&engine).start().unwrap();
+    let after_stream = support::block_on(async {
+        sleeper_after_stream::durable("streamed", "polled".into()).on(&engine).start().await.unwrap()
+    });
+    unloaded(&engine, "parent");
+    unloaded(&engine, "streamed");
+    clock.advance(Duration::from_hours(24));
+    assert_eq!((parent.wait().unwrap(), support::block_on(async { after_stream.await.unwrap() })), (14, 8));
 }
 
 #[test]
