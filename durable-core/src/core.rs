@@ -181,6 +181,9 @@ impl Core {
         if std::process::id() == self.opened_by {
             Ok(())
         } else {
+            // Whatever it does from now on, it keeps no run of its parent's from being taken up.
+            #[cfg(feature = "sqlite")]
+            crate::owner::let_go();
             Err(Error::Forked { opened_by: self.opened_by })
         }
     }
@@ -247,6 +250,16 @@ impl Core {
         let watched = std::mem::take(&mut *lock(&self.watched));
         for changed in watched.into_values() {
             changed.give();
+        }
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        if std::process::id() != self.opened_by {
+            // A forked process must not close the connections that were copied to it: that would change what its parent is
+            // at. The commits keep theirs by themselves.
+            std::mem::forget(Arc::clone(&self.reader));
         }
     }
 }

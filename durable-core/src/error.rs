@@ -304,7 +304,7 @@ pub enum Error {
     },
     /// The process was forked after the engine was opened.
     #[error(
-        "this process was forked from the one that opened the engine (process {opened_by}); open an engine of its own after a fork"
+        "this process was forked from the one that opened the engine (process {opened_by}); fork before an engine is opened, or start another program"
     )]
     Forked {
         /// The process that opened it.

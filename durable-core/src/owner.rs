@@ -3,11 +3,15 @@
 //! so neither clocks nor process numbers take part. A name is never used twice, and a file has its name only
 //! once it is locked, so a missing file means that its owner is dead.
 
+mod kept;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::kept::Kept;
+pub(crate) use self::kept::{let_go, opened_by_parent};
 use crate::draw;
 use crate::store::OwnerId;
 
@@ -32,7 +36,7 @@ pub(crate) struct Owner {
     id: OwnerId,
     path: PathBuf,
     opened_by: u32,
-    _locked: File,
+    _locked: Kept,
 }
 
 /// Lets one process after another write to a database. SQLite's own lock is asked for again and again with pauses
@@ -41,7 +45,7 @@ pub(crate) struct Owner {
 #[derive(Debug)]
 pub(crate) struct Gate {
     path: PathBuf,
-    file: Arc<File>,
+    file: Kept,
     turns: u32,
     opened_by: u32,
 }
@@ -51,15 +55,16 @@ pub(crate) struct Gate {
 const TURNS_PER_LOOK: u32 = 64;
 
 /// That this process may write; dropped, the next one may.
-pub(crate) struct Turn(Arc<File>);
+pub(crate) struct Turn(Option<Arc<File>>);
 
 impl Gate {
     /// The gate of the database at `database`.
     pub(crate) fn of(database: &Path) -> io::Result<Self> {
-        let mut path = std::path::absolute(database)?.into_os_string();
+        let database = std::path::absolute(database)?;
+        let mut path = database.clone().into_os_string();
         path.push(GATE);
         let path = PathBuf::from(path);
-        let file = Arc::new(Self::open(&path)?);
+        let file = Kept::new(&database, Self::open(&path)?);
         Ok(Self { path, file, turns: 0, opened_by: std::process::id() })
     }
 
@@ -70,26 +75,29 @@ impl Gate {
     /// Waits for this process's turn. Where the system refuses, SQLite's own lock has to do.
     pub(crate) fn turn(&mut self) -> Turn {
         for _ in 0..ATTEMPTS_MAX {
-            _ = locked(|| self.file.lock());
-            let turn = Turn(Arc::clone(&self.file));
+            let turn = Turn(self.file.file());
+            if let Some(file) = &turn.0 {
+                _ = locked(|| file.lock());
+            }
             self.turns = self.turns.wrapping_add(1);
             if self.turns % TURNS_PER_LOOK != 1 || self.is_in_place() {
                 return turn;
             }
             // Whoever was here last has removed it meanwhile, so others may stand at another one.
             match Self::open(&self.path) {
-                Ok(file) => self.file = Arc::new(file),
+                Ok(file) => self.file.replace(file),
                 Err(_) => return turn,
             }
         }
-        Turn(Arc::clone(&self.file))
+        Turn(self.file.file())
     }
 
     /// Whether the file that is open is the one with this name.
     #[cfg(unix)]
     fn is_in_place(&self) -> bool {
         use std::os::unix::fs::MetadataExt as _;
-        let (open, named) = (self.file.metadata(), fs::metadata(&self.path));
+        let Some(file) = self.file.file() else { return false };
+        let (open, named) = (file.metadata(), fs::metadata(&self.path));
         matches!((open, named), (Ok(open), Ok(named)) if (open.dev(), open.ino()) == (named.dev(), named.ino()))
     }
 
@@ -103,8 +111,9 @@ impl Drop for Gate {
     /// Whoever leaves last removes it. A gate is empty: what is not was somebody's before.
     fn drop(&mut self) {
         let is_own = std::process::id() == self.opened_by && cfg!(unix);
-        let is_gate = || self.file.metadata().is_ok_and(|file| file.len() == 0);
-        if is_own && is_gate() && self.file.try_lock().is_ok() && self.is_in_place() {
+        let Some(file) = self.file.file().filter(|_| is_own) else { return };
+        let is_gate = || file.metadata().is_ok_and(|file| file.len() == 0);
+        if is_gate() && file.try_lock().is_ok() && self.is_in_place() {
             _ = fs::remove_file(&self.path);
         }
     }
@@ -112,7 +121,9 @@ impl Drop for Gate {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        _ = self.0.unlock();
+        if let Some(file) = &self.0 {
+            _ = file.unlock();
+        }
     }
 }
 
@@ -160,7 +171,8 @@ impl Owners {
             // The next attempt has another name, so nobody would come back to this one.
             _ = fs::remove_file(&unlocked);
         })?;
-        Ok(Owner { id, path, opened_by: std::process::id(), _locked: file })
+        let locked = Kept::new(&self.database, file);
+        Ok(Owner { id, path, opened_by: std::process::id(), _locked: locked })
     }
 
     /// Whether `owner` holds its lock.
@@ -343,7 +355,7 @@ mod tests {
                 let _turn = second.turn();
                 passed.send(()).unwrap();
             });
-            assert!(open().file.try_lock().is_err(), "it is closed");
+            assert!(open().file.file().unwrap().try_lock().is_err(), "it is closed");
             assert!(through.try_recv().is_err());
             drop(turn);
             through.recv().unwrap();

@@ -6,7 +6,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 
 const ROLE: &str = "DURABLE_TEST_ROLE";
@@ -47,9 +47,9 @@ pub(crate) struct Follower {
 
 impl Follower {
     pub(crate) fn count(&mut self) -> usize {
-        let mut added = Vec::new();
-        self.log.read_to_end(&mut added).unwrap();
-        self.count += added.iter().filter(|byte| **byte == b'\n').count();
+        let mut added = String::new();
+        self.log.read_to_string(&mut added).unwrap();
+        self.count += added.matches('\n').count();
         self.count
     }
 }
@@ -74,6 +74,7 @@ pub(crate) fn hear() {
 /// A process in a role; killed at the end of the test, however it ends.
 pub(crate) struct Actor {
     child: Child,
+    hears: Option<ChildStdin>,
     says: BufReader<ChildStdout>,
 }
 
@@ -82,8 +83,8 @@ impl Actor {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", test, "--nocapture"]).env(ROLE, role).env(FOLDER, folder);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let says = BufReader::new(child.stdout.take().unwrap());
-        Self { child, says }
+        let (hears, says) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, hears, says }
     }
 
     /// Blocks until the process says `line`.
@@ -98,13 +99,29 @@ impl Actor {
         }
     }
 
+    /// Blocks until the process says one of two lines; whether it was the first.
+    pub(crate) fn says_first(&mut self, first: &str, second: &str) -> bool {
+        let mut lines = self.says.by_ref().lines().map(Result::unwrap);
+        lines.find(|line| line == first || line == second).unwrap() == first
+    }
+
     /// The line with which its run ended.
     pub(crate) fn last_words(&mut self) -> String {
         self.says.by_ref().lines().map(Result::unwrap).find(|line| line.contains(" ended: ")).unwrap()
     }
 
     pub(crate) fn tell(&mut self) {
-        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        self.tell_line("");
+    }
+
+    /// Whoever hears for the process hears it, also once that is dead.
+    pub(crate) fn tell_line(&mut self, line: &str) {
+        self.hears.as_mut().unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+
+    /// Tells no more, so whoever hears for the process comes to the end.
+    pub(crate) fn leave(&mut self) {
+        self.hears = None;
     }
 
     pub(crate) fn signal(&self, signal: &str) {

@@ -196,7 +196,7 @@ fn a_call_that_is_refused_says_what_to_call() {
     );
     check(
         Error::Forked { opened_by: 7 },
-        "this process was forked from the one that opened the engine (process 7); open an engine of its own after a fork",
+        "this process was forked from the one that opened the engine (process 7); fork before an engine is opened, or start another program",
     );
 }
 

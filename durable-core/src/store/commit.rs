@@ -161,9 +161,13 @@ impl Commits {
 impl Drop for Commits {
     /// Waits for what was handed over.
     fn drop(&mut self) {
+        if std::process::id() != self.opened_by {
+            // A forked process has a copy of the store, which is its parent's to close, and no thread that writes.
+            std::mem::forget(Arc::clone(&self.shared));
+            return;
+        }
         let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        // A forked process has the handle, but not the thread.
-        let Some(writer) = writer.filter(|_| std::process::id() == self.opened_by) else { return };
+        let Some(writer) = writer else { return };
         self.shared.queue().is_closed = true;
         self.shared.work.notify_one();
         if writer.thread().id() != thread::current().id() {

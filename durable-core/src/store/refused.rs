@@ -89,6 +89,18 @@ pub enum OpenError {
         /// What was asked for.
         asked: Durability,
     },
+    /// The process was forked from one that had it open, and SQLite's locks do not outlive a fork: what this process wrote could
+    /// be lost.
+    #[error(
+        "{path} was open in process {opened_by} when this one was forked from it, and cannot be used in both; fork before it is \
+         opened, or start another program"
+    )]
+    Forked {
+        /// The database.
+        path: PathBuf,
+        /// The process that had it open.
+        opened_by: u32,
+    },
     /// The SQLite that is linked is too old.
     #[error(
         "SQLite {found} is linked, and versions before 3.51.3 can corrupt a database; use the `bundled` feature"

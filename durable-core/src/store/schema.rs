@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use self::log::{renew, sync_folder};
 use self::look::{Found, beside, canonical, has_log, identify, is_being_created, look, look_inside};
 use super::{Durability, OpenError};
-use crate::owner::private;
+use crate::owner::{self, private};
 
 mod log;
 mod look;
@@ -57,6 +57,9 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<(PathBuf, Conn
         return Err(OpenError::OldSqlite { found: rusqlite::version() });
     }
     let path = canonical(path)?;
+    if let Some(opened_by) = owner::opened_by_parent(&path) {
+        return Err(OpenError::Forked { path, opened_by });
+    }
     let created = match look(&path)? {
         Found::Nothing | Found::Empty => Some(CREATING.lock().unwrap_or_else(PoisonError::into_inner)),
         Found::File => None,

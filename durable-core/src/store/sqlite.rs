@@ -24,7 +24,7 @@ use super::{
     Rewind, RunRecord, Start, StepReader, StepStore, StoreError, Token, Wanted, schema, transition,
 };
 use crate::key::{Position, WorkflowId};
-use crate::owner::{Gate, Owner, Owners};
+use crate::owner::{self, Gate, Owner, Owners};
 use crate::trace;
 
 /// The store behind `Engine::open`.
@@ -63,6 +63,8 @@ impl SqliteStore {
     /// # Errors
     /// See [`OpenError`]; a file that is refused is left as it was.
     pub fn open_with(path: &Path, durability: Durability) -> Result<Self, OpenError> {
+        // Before the gate, which the parent of a forked process may have died in.
+        owner::let_go();
         // Those who open at once do so in turns: SQLite does not wait for everything that it does with a new file.
         // Where there can be no gate, opening the file tells why.
         let mut gate = Gate::of(path);

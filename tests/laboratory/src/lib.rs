@@ -51,6 +51,6 @@ pub use scale::{SEED, VARIABLE, amount, scale, seeds};
 pub use shapes::{Odd, Shape, Shaped, Variant};
 pub use trial::{DATABASE, Recovery, Trial, message, notes_of};
 #[cfg(target_os = "linux")]
-pub use vfs::{cut_power, limit_files, with_faked_locks};
+pub use vfs::{cut_power, fork, limit_files, with_faked_locks};
 pub use victim::{ALONE, Ended, Victim};
 pub use workloads::{AGAIN, DURABILITIES, ID, Made, Refused, Workload, builder, durability};

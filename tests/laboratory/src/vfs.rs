@@ -437,6 +437,26 @@ pub fn limit_files(bytes: Option<u64>) {
     assert_eq!(code, 0, "a limit that only goes down and up again below the most");
 }
 
+/// Splits this process in two. All that the new one does is `child`; it ends with that, and cleans nothing up.
+///
+/// The new process has the calling thread alone, so what other threads had locked at that moment stays locked there: `child`
+/// must wait for none of it.
+#[cfg(target_os = "linux")]
+pub fn fork(child: impl FnOnce()) {
+    // SAFETY: the call takes nothing. The new process goes on with this thread, whose memory is whole, in a copy of all of it;
+    // what another thread was changing it had locked, which is still locked there. The C library's own locks are free there.
+    match unsafe { libc::fork() } {
+        -1 => panic!("{}", std::io::Error::last_os_error()),
+        0 => {
+            // A panic must not go on into what is the other process's to do.
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
+            // SAFETY: it takes a number, and returns to nobody.
+            unsafe { libc::_exit(i32::from(ended.is_err())) }
+        }
+        _ => {}
+    }
+}
+
 /// Ends this process the way that runs nothing of it any more.
 fn kill_this_process() -> ! {
     // SAFETY: neither function touches memory; the signal cannot be caught.
