@@ -5,12 +5,15 @@
 
 #[path = "support/actors.rs"]
 mod actors;
+mod support;
 
+use std::process::Command;
 use std::thread;
 
 use actors::{Actor, Place, hear, role, say};
 use durable::store::RunStatus;
 use durable::{Engine, Error, TestClock, step, workflow};
+use support::HeldClock;
 
 /// Blocks until somebody has waited `more` times from now on. The clock waits no time.
 fn see(clock: &TestClock, more: usize) {
@@ -23,6 +26,12 @@ fn see(clock: &TestClock, more: usize) {
 /// Makes the second step say that it runs, and wait.
 struct Holds;
 
+/// Makes the second step start a command, say that it runs, and wait for its end.
+struct StartsCommand;
+
+/// Has the wall clock set in the second step, each time that it is told to, by so many hours.
+const SET_HOURS: [i64; 6] = [1, -2, 24, -48, 24 * 365, -24 * 730];
+
 #[step]
 fn first(id: &str) {
     durable::resource::<Place>().note(&format!("first of {id}"));
@@ -34,6 +43,20 @@ fn second(id: &str) -> u32 {
     if durable::try_resource::<Holds>().is_ok() {
         say("in the step");
         hear();
+    }
+    if durable::try_resource::<StartsCommand>().is_ok() {
+        let mut command = Command::new("cat").spawn().unwrap();
+        say("in the step");
+        command.wait().unwrap();
+    }
+    if let Ok(clock) = durable::try_resource::<HeldClock>() {
+        say("in the step");
+        for hours in SET_HOURS {
+            hear();
+            clock.set_wall(hours * 3_600_000);
+            say("the clock is set");
+        }
+        thread::park();
     }
     7
 }
@@ -132,6 +155,81 @@ fn an_owner_that_goes_on_after_it_was_stopped_still_owns_its_run() {
     holder.wait_for("done");
     assert_eq!(run(&engine(&place, &TestClock::default()), "a"), 7);
     assert_eq!(place.effects(), ["first of a", "second of a"]);
+}
+
+/// Nobody has taken the run, though an engine that recovers has looked: a run of its own has come to its end.
+#[track_caller]
+fn check_kept(engine: &Engine, place: &Place, own: &str) {
+    two_steps::durable(own, own.to_owned()).on(engine).start().unwrap().wait().unwrap();
+    check_live(engine);
+    assert_eq!(of_a(place), ["first of a", "second of a"]);
+}
+
+fn of_a(place: &Place) -> Vec<String> {
+    place.effects().into_iter().filter(|effect| effect.ends_with("of a")).collect()
+}
+
+/// An engine that recovers, whose clock stands still and is so many hours ahead of that of the owner, or behind.
+fn rival(place: &Place, ahead_hours: i64) -> Engine {
+    let clock = HeldClock::default();
+    clock.set_wall(ahead_hours * 3_600_000);
+    let builder = Engine::builder().with(place.clone()).clock(clock);
+    builder.recover(true).open(place.database()).unwrap()
+}
+
+/// Whoever executes the run sets its clock to and fro; whoever looks after it has a clock that is decades away, and stands
+/// still, so that no time passes between the death of the one and the other's taking the run up.
+#[test]
+fn no_clock_gives_a_run_away_while_its_owner_lives_or_keeps_it_when_that_is_dead() {
+    const TEST: &str = "no_clock_gives_a_run_away_while_its_owner_lives_or_keeps_it_when_that_is_dead";
+    if let Some((_, place)) = role() {
+        let clock = HeldClock::default();
+        let builder = Engine::builder().with(place.clone()).with(clock.clone()).clock(clock);
+        run(&builder.open(place.database()).unwrap(), "a");
+        return;
+    }
+    for ahead_hours in [0, 1, -1, 24 * 365 * 30, -24 * 365 * 30] {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place(folder.path().to_owned());
+        let mut holder = Actor::start(TEST, "hold", folder.path());
+        holder.wait_for("in the step");
+        let rival = rival(&place, ahead_hours);
+        check_kept(&rival, &place, "own");
+        for (n, _) in SET_HOURS.iter().enumerate() {
+            holder.tell();
+            holder.wait_for("the clock is set");
+            check_kept(&rival, &place, &format!("own{n}"));
+        }
+        holder.stop();
+        check_kept(&rival, &place, "last");
+        holder.kill();
+        let handle = rival.handle::<two_steps>("a").unwrap().unwrap();
+        assert_eq!(handle.wait().unwrap(), 7, "{ahead_hours} hours ahead");
+        assert_eq!(of_a(&place), ["first of a", "second of a", "second of a"]);
+    }
+}
+
+/// What a step started lives on when its process is killed, and has none of its files: the command hears what the process was
+/// told, and says it.
+#[test]
+fn a_command_that_outlives_the_process_which_started_it_keeps_no_run() {
+    const TEST: &str = "a_command_that_outlives_the_process_which_started_it_keeps_no_run";
+    if let Some((_, place)) = role() {
+        let builder = Engine::builder().with(place.clone()).with(StartsCommand);
+        run(&builder.open(place.database()).unwrap(), "a");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place(folder.path().to_owned());
+    let mut holder = Actor::start(TEST, "hold", folder.path());
+    holder.wait_for("in the step");
+    let rival = rival(&place, 0);
+    check_kept(&rival, &place, "own");
+    holder.kill();
+    assert_eq!(rival.handle::<two_steps>("a").unwrap().unwrap().wait().unwrap(), 7);
+    assert_eq!(of_a(&place), ["first of a", "second of a", "second of a"]);
+    holder.tell_line("the command lives");
+    holder.wait_for("the command lives");
 }
 
 /// The database is not there yet, so the processes race over its creation too.

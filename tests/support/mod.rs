@@ -72,6 +72,9 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     durable::__private::doc::block_on(future)
 }
 
+/// When a [`HeldClock`] starts: 2020-01-01T00:00:00Z.
+pub(crate) const HELD_START_MS: i64 = 1_577_836_800_000;
+
 /// A clock whose time goes on only when the test says so; whoever waits, waits until then.
 #[derive(Clone, Default)]
 pub(crate) struct HeldClock(Arc<Mutex<HeldTime>>);
@@ -79,11 +82,18 @@ pub(crate) struct HeldClock(Arc<Mutex<HeldTime>>);
 #[derive(Default)]
 pub(crate) struct HeldTime {
     elapsed: Duration,
+    /// How far the wall clock was set forward; back, if it is negative.
+    set_ms: i64,
     alarms: Vec<(Duration, u64, Waker)>,
     next: u64,
 }
 
 impl HeldClock {
+    /// Sets the wall clock forward, or back, by so many milliseconds; no time passes, and nobody is told.
+    pub(crate) fn set_wall(&self, forward_ms: i64) {
+        self.0.lock().unwrap().set_ms += forward_ms;
+    }
+
     pub(crate) fn advance(&self, time: Duration) {
         let mut held = self.0.lock().unwrap();
         held.elapsed += time;
@@ -100,7 +110,11 @@ impl HeldClock {
 
 impl Clock for HeldClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(1_577_836_800_000).plus(self.elapsed())
+        let (elapsed, set_ms) = {
+            let held = self.0.lock().unwrap();
+            (held.elapsed, held.set_ms)
+        };
+        Timestamp::from_millis(HELD_START_MS + set_ms).plus(elapsed)
     }
 
     fn elapsed(&self) -> Duration {
