@@ -83,27 +83,113 @@ fn a_run_whose_process_is_killed_is_gone_on_with_by_one_that_recovers() {
     assert_eq!(other.run("a").unwrap().unwrap().recoveries, 1);
 }
 
-/// DBOS runs the step twice here: a second process starts, and recovers, while a step of a run is under way.
-#[test]
-fn a_process_that_recovers_while_a_step_runs_does_not_run_it_again() {
+/// Two branches that are both in a step when another process comes.
+#[workflow]
+fn on_threads() -> (u32, u32) {
+    durable::join(|| held_effect("left of a"), || held_effect("right of a"))
+}
+
+#[step]
+async fn held_effect_polled(name: &str) -> u32 {
+    durable::resource::<Place>().note(name);
+    if durable::try_resource::<Holds>().is_ok() {
+        say("in the step");
+        // On a thread beside the executor, so that the other branch has its turn.
+        smol::unblock(hear).await;
+    }
+    2
+}
+
+#[workflow]
+async fn as_futures() -> (u32, u32) {
+    durable::join!(held_effect_polled("left of a"), held_effect_polled("right of a"))
+}
+
+/// Starts run "a" of one of them, and waits for its end.
+fn start(engine: &Engine, kind: &str) -> Result<(u32, u32), RunError<std::convert::Infallible>> {
+    match kind {
+        "threads" => on_threads::durable("a").on(engine).start().unwrap().wait(),
+        _ => actors::block_on(as_futures::durable("a").on(engine).start()).unwrap().wait(),
+    }
+}
+
+/// A second process starts and recovers while both steps of the first are under way, and asks for the run as well. The first
+/// goes on to the end, or is killed there.
+fn check_second_process(test: &str, kind: &str, is_killed: bool) {
     if let Some((_, place)) = role() {
-        return hold(&place);
+        let ended = start(&engine(&place, true), kind);
+        return say(&format!("got {:?}", ended.unwrap()));
     }
     let folder = tempfile::tempdir().unwrap();
     let place = Place(folder.path().to_owned());
-    let mut holder =
-        Actor::start("a_process_that_recovers_while_a_step_runs_does_not_run_it_again", "hold", &place.0);
-    holder.wait_for("in the step");
-    let other = engine(&place, false);
-    other.recover().unwrap();
-    let handle = order::durable("a", "a".to_owned()).on(&other).start().unwrap();
-    // It has looked at the runs by then: one of its own has come to its end.
-    assert_eq!(order::durable("b", "b".to_owned()).on(&other).start().unwrap().wait().unwrap(), 3);
-    holder.tell();
-    holder.wait_for("got 3");
-    assert_eq!(handle.wait().unwrap(), 3);
-    let of_a: Vec<_> = place.effects().into_iter().filter(|effect| effect.ends_with("of a")).collect();
-    assert_eq!(of_a, ["first of a", "second of a"]);
+    let mut first = Actor::start(test, "hold", &place.0);
+    first.wait_for("in the step");
+    first.wait_for("in the step");
+    let second = engine(&place, false);
+    second.recover().unwrap();
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| start(&second, kind).unwrap());
+        // It has looked at the runs by then: one of its own has come to its end.
+        assert_eq!(order::durable("b", "b".to_owned()).on(&second).start().unwrap().wait().unwrap(), 3);
+        assert_eq!(of_a(&place), ["left of a", "right of a"], "the first process is in both");
+        if is_killed {
+            first.kill();
+        } else {
+            first.tell();
+            first.tell();
+            first.wait_for("got (2, 2)");
+        }
+        assert_eq!(asked.join().unwrap(), (2, 2));
+    });
+    let times = if is_killed { 2 } else { 1 };
+    let mut once_or_again: Vec<_> = ["left of a", "right of a"].repeat(times);
+    once_or_again.sort_unstable();
+    assert_eq!(of_a(&place), once_or_again);
+    assert_eq!(second.run("a").unwrap().unwrap().recoveries, u32::from(is_killed));
+}
+
+/// The effects of run "a", sorted.
+fn of_a(place: &Place) -> Vec<String> {
+    let mut of_a: Vec<_> = place.effects().into_iter().filter(|effect| effect.ends_with("of a")).collect();
+    of_a.sort_unstable();
+    of_a
+}
+
+/// DBOS runs the step twice here: a second process starts, and recovers, while a step of a run is under way.
+#[test]
+fn a_second_process_that_starts_while_a_step_runs_does_not_run_it_again() {
+    check_second_process(
+        "a_second_process_that_starts_while_a_step_runs_does_not_run_it_again",
+        "threads",
+        false,
+    );
+}
+
+#[test]
+fn a_second_process_that_starts_while_a_polled_step_runs_does_not_run_it_again() {
+    check_second_process(
+        "a_second_process_that_starts_while_a_polled_step_runs_does_not_run_it_again",
+        "futures",
+        false,
+    );
+}
+
+#[test]
+fn a_second_process_runs_a_step_again_once_when_the_first_is_killed_in_it() {
+    check_second_process(
+        "a_second_process_runs_a_step_again_once_when_the_first_is_killed_in_it",
+        "threads",
+        true,
+    );
+}
+
+#[test]
+fn a_second_process_runs_a_polled_step_again_once_when_the_first_is_killed_in_it() {
+    check_second_process(
+        "a_second_process_runs_a_polled_step_again_once_when_the_first_is_killed_in_it",
+        "futures",
+        true,
+    );
 }
 
 #[test]
