@@ -8,6 +8,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::thread;
 
 use durable::store::Durability;
@@ -17,6 +18,18 @@ use crate::checker::Violation;
 
 /// The steps of each run.
 const STEPS: u32 = 3;
+
+/// The variable that numbers a racer where process ids do not: in PID namespaces of their own all may have the same.
+pub const RACER: &str = "DURABLE_LABORATORY_RACER";
+
+/// The number of this process in the log.
+fn number() -> u32 {
+    static NUMBER: OnceLock<u32> = OnceLock::new();
+    *NUMBER.get_or_init(|| match std::env::var(RACER) {
+        Ok(number) => number.parse().unwrap(),
+        Err(_) => std::process::id(),
+    })
+}
 
 /// What a process, or the test, did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +126,7 @@ fn made(id: &str, step: u32) -> u64 {
 }
 
 fn log(what: impl FnOnce(u32) -> Move) {
-    durable::resource::<Arena>().log(&what(std::process::id()));
+    durable::resource::<Arena>().log(&what(number()));
 }
 
 #[step]
@@ -150,15 +163,15 @@ fn ask(engine: &Engine, id: &str, by_id: bool) -> Result<u64, RunError<std::conv
 pub fn race(folder: &Path, database: &str, durability: Durability, threads: usize, runs: usize) {
     let builder = Engine::builder().with(Arena::new(folder)).durability(durability);
     let engine = builder.open(folder.join(database)).unwrap();
-    let (arena, process) = (Arena::new(folder), std::process::id());
+    let (arena, process) = (Arena::new(folder), number());
     thread::scope(|scope| {
-        for number in 0..threads {
+        for thread in 0..threads {
             let (engine, arena) = (&engine, &arena);
             scope.spawn(move || {
                 for turn in 0..runs {
-                    let id = Arena::id((turn + number * runs / threads) % runs);
+                    let id = Arena::id((turn + thread * runs / threads) % runs);
                     arena.log(&Move::Asks(process, id.clone()));
-                    assert_eq!(ask(engine, &id, number % 2 == 1).unwrap(), Arena::value(&id), "{id}");
+                    assert_eq!(ask(engine, &id, thread % 2 == 1).unwrap(), Arena::value(&id), "{id}");
                 }
             });
         }

@@ -41,6 +41,8 @@ pub enum Unit {
     XfsCuts,
     /// Runs that several processes reached for at once.
     Races,
+    /// The same of processes in PID namespaces of their own.
+    Namespaces,
     /// Stops of a process that owned a run which others wanted.
     Suspensions,
     /// Values that were stored, or refused.
@@ -152,7 +154,7 @@ const fn line(name: &'static str, unit: Unit, at_ten: u64, sweeps: usize) -> Lin
 
 /// What a run must have done. Every operation of five workloads is five sweeps; how many operations there are
 /// is theirs to know.
-const LINES: [Line; 20] = [
+const LINES: [Line; 21] = [
     Line { name: "processes killed", count: |entry| entry.kills, unit: None, at_ten: 10_000, sweeps: 20 },
     Line {
         name: "images of power cuts",
@@ -174,6 +176,7 @@ const LINES: [Line; 20] = [
     line("copies of a database in use", Unit::Copies, 200, 2),
     line("databases of released versions", Unit::Goldens, 0, 1),
     line("runs that processes raced for", Unit::Races, 10_000, 1),
+    line("runs raced for in PID namespaces", Unit::Namespaces, 1_000, 1),
     line("suspensions of an owner", Unit::Suspensions, 200, 1),
     line("values", Unit::Values, 100_000, 1),
     line("schedules of branches", Unit::Schedules, 5_000, 4),

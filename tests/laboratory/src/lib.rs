@@ -29,7 +29,7 @@ mod vfs;
 mod victim;
 mod workloads;
 
-pub use arena::{Arena, Move, Seen, look, race};
+pub use arena::{Arena, Move, RACER, Seen, look, race};
 pub use checker::{Tally, Violation, check_notes, check_records};
 pub use cuts::{Cut, Draws, cut_all_along};
 pub use dice::Dice;

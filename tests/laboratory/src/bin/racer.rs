@@ -1,5 +1,6 @@
 //! A process that reaches for the same runs as others, once it is told to:
-//! `racer <folder> <database> <durability> <threads> <runs>`. It says one line when it is ready, and waits for one.
+//! `racer <folder> <database> <durability> <threads> <runs>`. It says its process id
+//! when it is ready, and waits for a line.
 
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ fn main() {
     };
     let durability = durability(name).expect("a durability");
     let number = |text: &String| text.parse::<usize>().expect("a number");
-    println!("ready");
+    println!("ready {}", std::process::id());
     std::io::stdin().lines().next().expect("a line").expect("a line");
     race(&PathBuf::from(folder), database, durability, number(threads), number(runs));
 }
