@@ -157,10 +157,12 @@ fn an_owner_that_goes_on_after_it_was_stopped_still_owns_its_run() {
     assert_eq!(place.effects(), ["first of a", "second of a"]);
 }
 
-/// Nobody has taken the run, though an engine that recovers has looked: a run of its own has come to its end.
+/// Nobody has taken the run, though an engine that recovers has asked for it, and looked: a run of its own has come to its end.
 #[track_caller]
 fn check_kept(engine: &Engine, place: &Place, own: &str) {
-    two_steps::durable(own, own.to_owned()).on(engine).start().unwrap().wait().unwrap();
+    let start = |id: &str| two_steps::durable(id, id.to_owned()).on(engine).start().unwrap();
+    drop(start("a"));
+    start(own).wait().unwrap();
     check_live(engine);
     assert_eq!(of_a(place), ["first of a", "second of a"]);
 }

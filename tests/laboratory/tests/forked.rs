@@ -86,10 +86,12 @@ impl Split {
         Self { place, _folder: folder, parent, rival, handle }
     }
 
-    /// Nobody has taken the run, though the other process has looked: a run of its own has come to its end.
+    /// Nobody has taken the run, though the other process has asked for it, and looked: a run of its own has come to its end.
     #[track_caller]
     fn check_kept(&self, own: &str) {
-        two_steps::durable(own, own.to_owned()).on(&self.rival).start().unwrap().wait().unwrap();
+        let start = |id: &str| two_steps::durable(id, id.to_owned()).on(&self.rival).start().unwrap();
+        drop(start("a"));
+        start(own).wait().unwrap();
         assert!(matches!(self.rival.reset("a"), Err(Error::Live { .. })));
         assert_eq!(self.rival.run("a").unwrap().unwrap().status, RunStatus::Running);
         assert_eq!(self.effects(), ["first of a", "second of a"]);
