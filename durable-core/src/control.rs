@@ -226,11 +226,7 @@ impl Engine {
     /// The owner of the run, if it is dead.
     fn dead_owner(&self, run: &RunRecord) -> Result<Option<OwnerId>, Error> {
         let Some(owner) = &run.owner else { return Ok(None) };
-        let lives = if *owner == self.core.owner {
-            self.core.is_reserved(&run.id)
-        } else {
-            self.core.reader().lives(owner).map_err(|source| Error::store(&run.id, source))?
-        };
-        Ok((!lives).then(|| owner.clone()))
+        let is_live = self.core.is_live(&run.id, Some(owner))?;
+        Ok((!is_live).then(|| owner.clone()))
     }
 }

@@ -231,6 +231,22 @@ impl Core {
         lock(&self.live).contains_key(id)
     }
 
+    /// Whether somebody executes the run `id`, which has this owner.
+    pub(crate) fn is_live(&self, id: &WorkflowId, owner: Option<&OwnerId>) -> Result<bool, Error> {
+        let is_ours = owner == Some(&self.owner) && self.is_reserved(id);
+        Ok(is_ours || self.is_live_elsewhere(id, owner)?)
+    }
+
+    /// Whether another process executes it.
+    pub(crate) fn is_live_elsewhere(&self, id: &WorkflowId, owner: Option<&OwnerId>) -> Result<bool, Error> {
+        match owner {
+            Some(owner) if *owner != self.owner => {
+                self.reader().lives(owner).map_err(|source| Error::store(id, source))
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// Looks out for a change of run `id`; one that comes after this call is not missed.
     pub(crate) fn watch(self: &Arc<Self>, id: &WorkflowId) -> Watch {
         let changed = Arc::clone(lock(&self.watched).entry(id.clone()).or_default());

@@ -13,7 +13,6 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use crate::core::{Core, Settings};
-use crate::entry::is_live;
 use crate::error::Error;
 use crate::key::WorkflowId;
 use crate::run::Ambient;
@@ -168,7 +167,7 @@ impl Engine {
             let ownership = self.core.reader().ownership(id).map_err(|source| Error::store(id, source))?;
             let Some(Ownership { epoch, owner }) = ownership else { return Ok(None) };
             let is_ours = reserved.is_none() && owner.as_ref() == Some(&self.core.owner);
-            if is_ours || is_live(&self.core, id, owner.as_ref())? {
+            if is_ours || self.core.is_live_elsewhere(id, owner.as_ref())? {
                 return Err(Error::Live { workflow: id.clone() });
             }
             match self.core.commits.commit(make(epoch)?).map_err(|source| Error::store(id, source))? {

@@ -10,7 +10,6 @@ use std::time::Duration;
 use self::taking::Taking;
 use crate::circle::Told;
 use crate::clock::{Pause, Timestamp};
-use crate::core::Core;
 use crate::draw;
 use crate::engine::Engine;
 use crate::error::{Error, InputMismatch};
@@ -391,15 +390,4 @@ enum Taken {
     Left,
     /// Somebody else was faster: look again.
     Lost,
-}
-
-/// Whether somebody executes the run `id`, which has this owner. Its own process asks its own table, which
-/// has no such run by now.
-pub(crate) fn is_live(core: &Core, id: &WorkflowId, owner: Option<&OwnerId>) -> Result<bool, Error> {
-    match owner {
-        Some(owner) if *owner != core.owner => {
-            core.reader().lives(owner).map_err(|source| Error::store(id, source))
-        }
-        _ => Ok(false),
-    }
 }

@@ -2,7 +2,6 @@
 //! written page by page, so that no transaction grows with the number of runs; a run that refuses stops no other.
 
 use crate::engine::Engine;
-use crate::entry::is_live;
 use crate::error::Error;
 use crate::key::WorkflowId;
 use crate::signal::block_on;
@@ -92,8 +91,7 @@ impl Engine {
     /// ```
     pub fn delete_all(&self, filter: &Filter) -> Result<Bulk, Error> {
         let op = |run: &RunRecord| {
-            let is_ours = run.owner.as_ref() == Some(&self.core.owner) && self.core.is_reserved(&run.id);
-            if is_ours || is_live(&self.core, &run.id, run.owner.as_ref())? {
+            if self.core.is_live(&run.id, run.owner.as_ref())? {
                 return Err(Error::Live { workflow: run.id.clone() });
             }
             let (id, expected, at) = (run.id.clone(), run.epoch, self.settings.clock.now());

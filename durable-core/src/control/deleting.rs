@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 
 use crate::engine::Engine;
-use crate::entry::is_live;
 use crate::error::Error;
 use crate::key::WorkflowId;
 use crate::store::{Filter, StoreError};
@@ -78,8 +77,7 @@ impl Engine {
     fn check_stopped(&self, id: &WorkflowId) -> Result<(), Error> {
         let ownership = self.core.reader().ownership(id).map_err(|source| Error::store(id, source))?;
         let owner = ownership.and_then(|ownership| ownership.owner);
-        let is_ours = owner.as_ref() == Some(&self.core.owner) && self.core.is_reserved(id);
-        if is_ours || is_live(&self.core, id, owner.as_ref())? {
+        if self.core.is_live(id, owner.as_ref())? {
             return Err(Error::Live { workflow: id.clone() });
         }
         Ok(())
