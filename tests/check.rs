@@ -493,10 +493,10 @@ fn paying() -> u32 {
 }
 
 #[test]
-fn a_step_that_has_begun_is_where_the_run_goes_on() {
+fn a_run_whose_step_was_interrupted_goes_on_behind_it() {
     let bench = Bench::new();
     paying::durable("a").on(&bench.engine).run().unwrap_err();
-    bench.goes_on_with(&["wire_1"]);
+    bench.goes_on_with(&["note_2"]);
     assert_eq!(paying::durable("a").on(&bench.engine).run().unwrap(), 1);
 }
 

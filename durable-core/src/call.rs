@@ -69,7 +69,7 @@ impl Call {
             return Ok(Found::Known(Known::Nothing(self)));
         };
         if step.is_begun() && self.later().is_none() {
-            self.check_open();
+            self.check_begun();
         }
         let (output, number) = (step.output(), step.number);
         Ok(match output {

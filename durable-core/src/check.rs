@@ -13,7 +13,7 @@ use crate::error::{Divergence, Error};
 use crate::history::History;
 use crate::key::StepKey;
 use crate::run::{Check, Mode, Run, Seat, Verdict};
-use crate::store::{RunRecord, RunStatus, StoreError};
+use crate::store::{Ownership, RunRecord, RunStatus, StoreError};
 use crate::trace;
 
 /// What [`Engine::check`] found of one run.
@@ -47,8 +47,8 @@ pub enum Finding {
     Ends,
     /// What is recorded is not what this code does.
     Diverges(Box<Divergence>),
-    /// Something else would stop it: an input or a result that this code cannot read, a panic of the body, a damaged
-    /// row.
+    /// Something else would stop it: an input or a result that this code cannot read, a panic of the body, a step that
+    /// runs at most once, was interrupted, and returns no `Result` that says so, a damaged row.
     Stops(Error),
     /// No workflow of this program has its name.
     NotLinked,
@@ -148,13 +148,27 @@ impl Engine {
             return Ok(None);
         }
         history.remove(&drop);
+        let is_live = self.is_live_still(run)?;
         let Some(execution) = self.settings.workflows.get(run.name.as_str()) else {
             return Ok(Some(Checked::new(run, Finding::NotLinked)));
         };
-        Ok(Some(self.replay(run, history, *execution)))
+        Ok(Some(self.replay(run, history, is_live, *execution)))
     }
 
-    fn replay(&self, record: &RunRecord, history: History, execution: Execution) -> Checked {
+    /// Whether somebody executes the run, or may have since it was read. Asked after its history was read: what that
+    /// says to have begun has not ended if nobody does.
+    fn is_live_still(&self, run: &RunRecord) -> Result<bool, Error> {
+        let ownership =
+            self.core.reader().ownership(&run.id).map_err(|source| Error::store(&run.id, source))?;
+        match ownership {
+            Some(Ownership { epoch, owner }) if epoch == run.epoch => {
+                self.core.is_live(&run.id, owner.as_ref())
+            }
+            _ => Ok(true),
+        }
+    }
+
+    fn replay(&self, record: &RunRecord, history: History, is_live: bool, execution: Execution) -> Checked {
         let (sender, verdict) = mpsc::channel();
         let seat = Seat {
             id: record.id.clone(),
@@ -165,7 +179,7 @@ impl Engine {
             started: record.begins.unwrap_or(record.created),
             history: Arc::new(history),
             in_background: false,
-            check: Some(Check::new(sender.clone())),
+            check: Some(Check::new(sender.clone(), is_live)),
         };
         let run = Run::new(Arc::clone(&self.core), Arc::clone(&self.settings), seat, Mode::Called);
         let (replayed, input, span) = (Arc::clone(&run), record.input.clone(), trace::current());

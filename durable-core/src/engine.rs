@@ -85,7 +85,10 @@ impl Engine {
     /// The recorded steps of a run, in the order of their positions; none if there is no such run.
     pub fn steps(&self, id: impl AsRef<str>) -> Result<Vec<StepRecord>, Error> {
         let id = WorkflowId::new(id)?;
-        self.core.reader().steps(&id, None, u32::MAX).map_err(|source| Error::store(&id, source))
+        let steps = self.core.reader().steps(&id, None, u32::MAX);
+        let mut steps = steps.map_err(|source| Error::store(&id, source))?;
+        self.tell_begun(&id, steps.iter_mut())?;
+        Ok(steps)
     }
 
     /// Forgets a run with all its steps, in one transaction, also one whose rows cannot be read, so that the next

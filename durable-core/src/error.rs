@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
+use crate::failed::StepFailed;
 use crate::key::{InvalidId, Site, WorkflowId};
 use crate::outcome::{Undecodable, Unstorable};
 use crate::store::{Kind, RunStatus, StoreError, Wanted};
@@ -265,6 +266,20 @@ pub enum Error {
         /// The panic's message.
         message: String,
     },
+    /// A step that runs at most once failed, and what it returns has no room for that, so the body of its workflow
+    /// panicked with it. The run is halted: such a step does not run again by itself.
+    #[error(
+        "step `{step}` of workflow {workflow:?} runs at most once and failed, and its type cannot hold that: {failed}; \
+         return a `Result` with an error that is `From<StepFailed>` to go on from here, have it run again with \
+         `Engine::rewind({workflow:?}, {step:?})`, or say what it returned with `Engine::fork_with`",
+        step = failed.step()
+    )]
+    FailedForGood {
+        /// The run.
+        workflow: WorkflowId,
+        /// The failure, as it is recorded.
+        failed: Box<StepFailed>,
+    },
     /// An entry point was called while a panic unwinds (in a `Drop`): its steps could not be told from plain
     /// calls.
     #[error(
@@ -346,6 +361,7 @@ impl Error {
             | Self::WaitsForItself { .. }
             | Self::ForeignSpawn { .. }
             | Self::UnstorableValue { .. }
+            | Self::FailedForGood { .. }
             | Self::UnknownRun { .. }
             | Self::NotInWorkflow { .. } => true,
             Self::Store { source, .. } => matches!(**source, StoreError::Corrupt(_)),

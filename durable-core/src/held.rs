@@ -143,11 +143,15 @@ impl Held {
         self.lease.wake_at = Some(self.run.settings.clock.now().plus(time));
     }
 
-    /// Gives the run up after a panic of its body; halts it if it was taken up too often by now.
+    /// Gives the run up after a panic of its body; halts it if the same would come again, or if it was taken up too
+    /// often by now.
     pub(crate) async fn give_up_panicked(mut self, message: &str) -> Error {
-        let fault = Error::Panicked { workflow: self.run.id.clone(), message: message.to_owned() };
-        if self.recoveries >= self.run.settings.recoveries_max {
-            _ = self.end(End::Halted { fault: fault.to_string(), escaped: true }).await;
+        let fault = self.run.panicked(message);
+        if fault.would_come_again() || self.recoveries >= self.run.settings.recoveries_max {
+            let ended = self.end(End::Halted { fault: fault.to_string(), escaped: true }).await;
+            if ended.is_err() && self.run.in_background {
+                self.retry_after(RETRY_AFTER);
+            }
         } else {
             self.lease.panicked = Some(message.to_owned());
             if self.run.in_background {

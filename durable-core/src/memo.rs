@@ -280,6 +280,9 @@ pub(crate) fn replayed<C: Codec>(
     let step = call.run().history.step_of(output);
     let span = trace::step_span(&call.run().id, step.name(), || call.key(), step.attempts(), true);
     let conclusion = span.in_scope(|| decode(&call, codec, step.status(), output.as_str()))?;
+    if step.kind() == Kind::Once {
+        panics_for_good(&call, &conclusion);
+    }
     let at = step.timestamp();
     call.end(at);
     Ok(conclusion)
@@ -294,11 +297,22 @@ pub(crate) fn conclude<C: Codec>(
 ) -> Result<Conclusion<C::Returned>, Error> {
     let Settled { encoded, returned } = settle_call(&call, codec, ended, attempts)?;
     let recorded = call.record(encoded, attempts)?;
-    call.end(recorded);
-    Ok(match returned {
+    let conclusion = match returned {
         Ok(returned) => Conclusion::Returned(returned),
         Err(failed) => Conclusion::Panics(failed),
-    })
+    };
+    if call.is_begun() {
+        panics_for_good(&call, &conclusion);
+    }
+    call.end(recorded);
+    Ok(conclusion)
+}
+
+/// A step that runs at most once panics in every execution, if it does in one.
+fn panics_for_good<R>(call: &Call, conclusion: &Conclusion<R>) {
+    if let Conclusion::Panics(failed) = conclusion {
+        call.run().panics_for_good(failed);
+    }
 }
 
 /// Hands over to be recorded how the body ended; [`recorded`] is what the caller gets.
@@ -317,6 +331,9 @@ pub(crate) fn submit<C: Codec>(
 pub(crate) fn recorded<C: Codec>(recording: Recording, codec: C) -> Result<Conclusion<C::Returned>, Error> {
     let Recording { call, outcome, at, .. } = recording;
     let conclusion = decode(&call, codec, outcome.status, &outcome.json)?;
+    if call.is_begun() {
+        panics_for_good(&call, &conclusion);
+    }
     call.end(at);
     Ok(conclusion)
 }

@@ -82,7 +82,9 @@ impl<F: Form> Codec for ValueCodec<F> {
     fn decode(&self, status: StepStatus, json: &str) -> Result<F::Value, Undecodable> {
         match status {
             StepStatus::Completed => self.0.decode(json),
-            StepStatus::Failed => Err(Undecodable::Failed(read::<StoredFailure>(json)?.failed)),
+            StepStatus::Failed | StepStatus::Begun => {
+                Err(Undecodable::Failed(read::<StoredFailure>(json)?.failed))
+            }
         }
     }
 
@@ -97,7 +99,7 @@ impl<F: Form> Codec for ValueCodec<F> {
     fn type_name(&self, status: StepStatus) -> &'static str {
         match status {
             StepStatus::Completed => type_name::<F::Value>(),
-            StepStatus::Failed => type_name::<StepFailed>(),
+            StepStatus::Failed | StepStatus::Begun => type_name::<StepFailed>(),
         }
     }
 }
@@ -122,11 +124,11 @@ impl<F: Form, G: Form> Codec for ResultCodec<F, G> {
     fn decode(&self, status: StepStatus, json: &str) -> Result<Self::Returned, Undecodable> {
         match status {
             StepStatus::Completed => self.0.decode(json).map(Ok),
-            StepStatus::Failed if json.starts_with(StoredFailure::PREFIX) => {
+            StepStatus::Failed | StepStatus::Begun if json.starts_with(StoredFailure::PREFIX) => {
                 let failed = read::<StoredFailure>(json)?.failed;
                 self.from_failed(failed).map_err(Undecodable::Failed)
             }
-            StepStatus::Failed => self.1.decode(json).map(Err),
+            StepStatus::Failed | StepStatus::Begun => self.1.decode(json).map(Err),
         }
     }
 
@@ -141,7 +143,7 @@ impl<F: Form, G: Form> Codec for ResultCodec<F, G> {
     fn type_name(&self, status: StepStatus) -> &'static str {
         match status {
             StepStatus::Completed => type_name::<F::Value>(),
-            StepStatus::Failed => type_name::<G::Value>(),
+            StepStatus::Failed | StepStatus::Begun => type_name::<G::Value>(),
         }
     }
 }

@@ -18,6 +18,7 @@ use std::task::{Context, Poll, ready};
 use crate::clock::Timestamp;
 use crate::core::{Core, Settings};
 use crate::error::Error;
+use crate::failed::StepFailed;
 use crate::history::History;
 use crate::key::WorkflowId;
 use crate::signal::{Given, Signal};
@@ -63,6 +64,8 @@ pub(crate) struct Run {
     left: Arc<Signal>,
     shields: Mutex<Shields>,
     suspensions: AtomicU32,
+    /// The failures that its steps panicked with and would again: at most one for each of them.
+    for_good: Mutex<Vec<StepFailed>>,
     /// What it is taken up by, once it is unloaded.
     awaits: OnceLock<Awaits>,
 }
@@ -136,8 +139,23 @@ impl Run {
             left: Arc::default(),
             shields: Mutex::default(),
             suspensions: AtomicU32::new(0),
+            for_good: Mutex::default(),
             awaits: OnceLock::new(),
         })
+    }
+
+    /// A step that does not run again panics with `failed`, here and in every other execution.
+    pub(crate) fn panics_for_good(&self, failed: &StepFailed) {
+        lock(&self.for_good).push(failed.clone());
+    }
+
+    /// What it is that a body panicked with `message`: its own panic, or that of a step which does not run again.
+    pub(crate) fn panicked(&self, message: &str) -> Error {
+        let workflow = self.id.clone();
+        match lock(&self.for_good).iter().find(|failed| failed.to_string() == message) {
+            Some(failed) => Error::FailedForGood { workflow, failed: Box::new(failed.clone()) },
+            None => Error::Panicked { workflow, message: message.to_owned() },
+        }
     }
 
     /// Why the run is stopped, if it is.

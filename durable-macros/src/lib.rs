@@ -42,9 +42,11 @@ use func::Func;
 /// takes the place of that record. A run that is resumed in between does not run it: the step fails with
 /// `durable::StepFailed`, which says `is_interrupted()`, in the way that a step fails which panicked. That failure, and
 /// any other of such a step, is not among those that a second call of a failed run tries again: ask the other side
-/// what became of it, or have it run again on purpose with `Engine::rewind`. What it returned is recorded even if
-/// the run was cancelled or paused meanwhile; an async one is dropped then, and was interrupted. It costs a second
-/// commit. Called inside another step it is a part of that one, and runs as often as that.
+/// what became of it, or have it run again on purpose with `Engine::rewind`. So it had better return a `Result` whose
+/// error is `From<StepFailed>`: where the type has no room for a failure or a panic of such a step, and its panic leaves
+/// the workflow, the run is halted at once, with `Error::FailedForGood`, since each other try would end the same. What
+/// it returned is recorded even if the run was cancelled or paused meanwhile; an async one is dropped then, and was
+/// interrupted. It costs a second commit. Called inside another step it is a part of that one, and runs as often as that.
 ///
 /// # Where
 ///

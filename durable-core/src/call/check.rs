@@ -14,6 +14,14 @@ impl Call {
         }
     }
 
+    /// It is recorded that the operation began, and not how it ended: it is under way in a run that somebody executes.
+    /// In any other it was interrupted, which is what the run goes on from.
+    pub(super) fn check_begun(&self) {
+        if self.run().check().is_some_and(|check| check.is_live) {
+            self.check_open();
+        }
+    }
+
     /// The operation has not ended, or its outcome is not recorded yet: the run would go on with it.
     pub(super) fn check_open(&self) {
         if let Some(check) = self.run().check() {

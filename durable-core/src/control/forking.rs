@@ -51,6 +51,7 @@ impl Engine {
     /// for a sleep, the time to wake in unix milliseconds; for a race, the number of the branch that decided it; for a received
     /// message or a read event, the value in an array (`[5]`), or `null` if there was none. A step
     /// with `at_most_once` that was interrupted has ended like this in the fork: the way to say how it did by hand.
+    /// `from_step` can be `step` itself, which is the last one that is copied then.
     ///
     /// # Errors
     /// Those of [`Engine::fork`], [`Error::UnknownStep`] for `step` too, and [`Error::ForkRefused`] if that step is not
@@ -91,7 +92,10 @@ impl Engine {
             let Some(Ownership { epoch: expected, .. }) = ownership else {
                 return Err(Error::UnknownRun { workflow: id });
             };
-            let from = self.position_of(&id, from_step)?;
+            let mut from = self.position_of(&id, from_step)?;
+            if changed.is_some_and(|(step, _)| step == from_step) {
+                from = behind(&from).unwrap_or(from);
+            }
             let changed =
                 changed.map(|changed| self.check_changed(&id, from_step, &from, changed)).transpose()?;
             let op = Op::Fork(Fork { id: id.clone(), expected, to: to.clone(), from, changed, nonce, at });
@@ -134,4 +138,9 @@ impl Engine {
         let (workflow, step, from) = (id.clone(), step.to_owned(), from_step.to_owned());
         Err(Error::ForkRefused(Box::new(ForkRefused::NotCopied { workflow, step, from })))
     }
+}
+
+/// The position behind `position` and all that lies below it.
+fn behind(position: &Position) -> Option<Position> {
+    Some(Position::within(position.scope(), position.number().checked_add(1)?))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Engine;
 use crate::error::Error;
 use crate::key::{Position, WorkflowId};
-use crate::store::{CorruptRow, Filter, RunRecord, StepRecord, StepRow, StoreError};
+use crate::store::{CorruptRow, Filter, Ownership, RunRecord, StepRecord, StepRow, StepStatus, StoreError};
 
 /// So many operations of a history are read at once, or so many bytes of JSON: no more than one goes beyond.
 const HISTORY_ROWS: usize = 256;
@@ -93,9 +93,34 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Says of those of `steps` which run at most once and are under way that they are. Their rows have failed already,
+    /// for whoever takes the run up; they are under way as long as it lives that recorded them.
+    pub(super) fn tell_begun<'s>(
+        &self,
+        id: &WorkflowId,
+        steps: impl Iterator<Item = &'s mut StepRecord>,
+    ) -> Result<(), Error> {
+        let mut begun = steps.filter(|step| step.is_begun()).peekable();
+        if begun.peek().is_none() {
+            return Ok(());
+        }
+        // After the rows: what had begun there, and whose run still is executed by the same, has not ended since.
+        let ownership = self.core.reader().ownership(id).map_err(|source| Error::store(id, source))?;
+        let Some(Ownership { epoch, owner }) = ownership else { return Ok(()) };
+        if self.core.is_live(id, owner.as_ref())? {
+            for step in begun.filter(|step| step.epoch == epoch) {
+                (step.status, step.output) = (StepStatus::Begun, "null".to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A run as it is recorded: its row, and an iterator over its operations. See [`Engine::history`].
 ///
-/// An operation that runs has no row yet: a history holds what has ended.
+/// An operation that runs has no row yet: a history holds what has ended. Only a step that runs at most once is there
+/// while it runs, as [`StepStatus::Begun`].
 #[derive(Debug)]
 #[must_use = "a history is read by iterating over it"]
 pub struct RunHistory {
@@ -139,16 +164,18 @@ impl RunHistory {
     }
 
     /// Reads the next page. It ends with a row that can be read, since the next one is found by its position.
-    fn read(&self) -> Result<Vec<Result<StepRecord, CorruptRow>>, StoreError> {
+    fn read(&self) -> Result<Vec<Result<StepRecord, CorruptRow>>, Error> {
         let (mut rows, mut bytes) = (Vec::new(), 0);
-        self.engine.core.reader().inspect(&self.id, self.after.as_ref(), &mut |row| {
+        let read = self.engine.core.reader().inspect(&self.id, self.after.as_ref(), &mut |row| {
             let row = row.map(StepRow::into_record);
             bytes +=
                 row.as_ref().map_or(0, |step| step.output.len() + step.args.as_ref().map_or(0, String::len));
             let is_full = row.is_ok() && (rows.len() + 1 >= HISTORY_ROWS || bytes >= HISTORY_BYTES);
             rows.push(row);
             if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
+        });
+        read.map_err(|source| Error::store(&self.id, source))?;
+        self.engine.tell_begun(&self.id, rows.iter_mut().flatten())?;
         Ok(rows)
     }
 }
@@ -166,9 +193,9 @@ impl Iterator for RunHistory {
                     self.after = last.map(|step| step.position.clone());
                     self.page = rows.into_iter();
                 }
-                Err(source) => {
+                Err(error) => {
                     self.done = true;
-                    return Some(Err(Error::store(&self.id, source)));
+                    return Some(Err(error));
                 }
             }
         }

@@ -210,6 +210,13 @@ fn an_end_of_a_run_says_what_becomes_of_it() {
         Error::Panicked { workflow: id(), message: "index out of bounds".into() },
         "workflow \"order-7\" panicked: index out of bounds; it is interrupted and can be run again",
     );
+    let failed = StepFailed::new(crate::FailureKind::Panic, "wire_1", "no route", 1);
+    check(
+        Error::FailedForGood { workflow: id(), failed: Box::new(failed) },
+        "step `wire_1` of workflow \"order-7\" runs at most once and failed, and its type cannot hold that: step `wire_1` \
+         panicked: no route; return a `Result` with an error that is `From<StepFailed>` to go on from here, have it run \
+         again with `Engine::rewind(\"order-7\", \"wire_1\")`, or say what it returned with `Engine::fork_with`",
+    );
     check(
         Error::TooManySteps { workflow: id(), steps_max: 1_000_000 },
         "workflow \"order-7\" has recorded 1000000 steps, the most that one run may have; split it into workflows of their own",

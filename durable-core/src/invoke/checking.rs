@@ -51,9 +51,7 @@ fn decoded<W: Workflow>(run: &Arc<Run>, input: &str) -> Result<W::Input, Error> 
 fn ended(run: &Run, called: Result<(), Panic>) -> Result<(), Error> {
     match (run.fault(), called) {
         (Some(fault), _) => Err(fault.clone()),
-        (None, Err(panic)) if is_own(&panic) => {
-            Err(Error::Panicked { workflow: run.id.clone(), message: message(&*panic) })
-        }
+        (None, Err(panic)) if is_own(&panic) => Err(run.panicked(&message(&*panic))),
         (None, _) => Ok(()),
     }
 }

@@ -54,7 +54,7 @@ pub(super) async fn close(held: Held, closing: Closing) -> Result<Encoded, Error
         Closing::Ended(encoded) => {
             let end = match encoded.status {
                 StepStatus::Completed => End::Completed(encoded.json.clone()),
-                StepStatus::Failed => End::Failed(encoded.json.clone()),
+                StepStatus::Failed | StepStatus::Begun => End::Failed(encoded.json.clone()),
             };
             held.finish(end).await?;
             Ok(encoded)

@@ -17,6 +17,8 @@ pub(crate) type Verdict = Option<Result<(), Error>>;
 
 pub(crate) struct Check {
     verdict: Sender<Verdict>,
+    /// Whether somebody executed the run when it was read.
+    pub(crate) is_live: bool,
     seen: Mutex<Seen>,
 }
 
@@ -37,8 +39,8 @@ impl Run {
 }
 
 impl Check {
-    pub(crate) fn new(verdict: Sender<Verdict>) -> Self {
-        Self { verdict, seen: Mutex::default() }
+    pub(crate) fn new(verdict: Sender<Verdict>, is_live: bool) -> Self {
+        Self { verdict, is_live, seen: Mutex::default() }
     }
 
     /// Adds to what was seen.

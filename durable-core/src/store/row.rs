@@ -350,8 +350,9 @@ const RUN_STATUSES: [(&str, RunStatus); 6] = [
 
 const WANTED: [(&str, Wanted); 2] = [("CANCEL", Wanted::Cancel), ("PAUSE", Wanted::Pause)];
 
-const STEP_STATUSES: [(&str, StepStatus); 2] =
-    [("COMPLETED", StepStatus::Completed), ("FAILED", StepStatus::Failed)];
+/// A step that has begun is read as a failed one: whether it is under way is no matter of its row.
+const STEP_STATUSES: [(&str, StepStatus); 3] =
+    [("COMPLETED", StepStatus::Completed), ("FAILED", StepStatus::Failed), ("FAILED", StepStatus::Begun)];
 
 const KINDS: [(&str, Kind); 14] = [
     ("step", Kind::Step),

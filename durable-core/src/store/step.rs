@@ -10,8 +10,12 @@ use crate::key::{Position, StepKey};
 pub enum StepStatus {
     /// It returned a value.
     Completed,
-    /// It returned an error, or panicked, after its retries.
+    /// It returned an error, or panicked, after its retries; or it runs at most once and was interrupted.
     Failed,
+    /// It runs at most once and is under way: that it begins is recorded before it does. Only what is read by
+    /// [`Engine::history`](crate::Engine::history) and [`Engine::steps`](crate::Engine::steps) has this. The row itself
+    /// has failed, which is what counts should its process die.
+    Begun,
 }
 
 /// What an operation is, as the `kind` column holds it.
@@ -78,7 +82,7 @@ pub struct StepRecord {
     pub scope: Option<String>,
     /// How it ended.
     pub status: StepStatus,
-    /// The value or the error, as JSON.
+    /// The value or the error, as JSON; `null` of a step that has [`StepStatus::Begun`].
     pub output: String,
     /// The hash of the arguments, where they could be hashed.
     pub args_fingerprint: Option<u64>,
@@ -101,6 +105,11 @@ pub struct StepRecord {
 }
 
 impl StepRecord {
+    /// Whether it says that a step has begun which runs at most once, and not what became of it.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.kind == Kind::Once && self.attempts == 0
+    }
+
     /// The `step_key` column: `<name>_<position>`.
     pub fn key(&self) -> StepKey {
         StepKey::new(&self.name, &self.position)
