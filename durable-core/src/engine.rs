@@ -157,7 +157,7 @@ impl Engine {
     }
 
     /// Applies the op that `make` gives for a run that nobody executes; `None` if there is no such run.
-    fn change(
+    pub(crate) fn change(
         &self,
         id: &WorkflowId,
         make: impl Fn(Epoch) -> Result<Op, Error>,

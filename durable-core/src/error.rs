@@ -138,6 +138,35 @@ pub enum Error {
         #[source]
         source: Arc<Undecodable>,
     },
+    /// A message of a run cannot be read as the type that the running program receives. It was not received, and waits.
+    #[error(
+        "the next message about `{topic}` of workflow {workflow:?} cannot be received at {site}: {source}; or drop the \
+         message with `Engine::drop_message({workflow:?}, {key:?})`, and try the run again"
+    )]
+    UndecodableMessage {
+        /// The run that it was sent to.
+        workflow: WorkflowId,
+        /// The topic.
+        topic: &'static str,
+        /// What tells it from the run's other messages.
+        key: String,
+        /// Where it was to be received.
+        site: Site,
+        /// The type, and what the decoder said.
+        #[source]
+        source: Arc<Undecodable>,
+    },
+    /// The message was received, so it cannot be dropped.
+    #[error(
+        "the message {key:?} of workflow {workflow:?} was received; `Engine::rewind` to the step that received it gives \
+         it back"
+    )]
+    MessageReceived {
+        /// The run that it was sent to.
+        workflow: WorkflowId,
+        /// What tells it from the run's other messages.
+        key: String,
+    },
     /// A step asked for what only the body of a workflow has: it would be asked again with each attempt.
     #[error(
         "a message about `{name}` was asked for in a step of workflow {workflow:?}; receive messages in the body of the \
@@ -166,8 +195,10 @@ pub enum Error {
         /// The key that was given.
         step: String,
     },
-    /// The run is live, so it cannot be reset, rewound or deleted.
-    #[error("workflow {workflow:?} is running; it can be reset, rewound or deleted once it has stopped")]
+    /// The run is live, so it cannot be reset, rewound or deleted, and no message of it can be dropped.
+    #[error(
+        "workflow {workflow:?} is running; it can be reset, rewound or deleted, or lose a message, once it has stopped"
+    )]
     Live {
         /// The run.
         workflow: WorkflowId,
@@ -361,6 +392,7 @@ impl Error {
             | Self::WaitsForItself { .. }
             | Self::ForeignSpawn { .. }
             | Self::UnstorableValue { .. }
+            | Self::UndecodableMessage { .. }
             | Self::FailedForGood { .. }
             | Self::UnknownRun { .. }
             | Self::NotInWorkflow { .. } => true,

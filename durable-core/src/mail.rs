@@ -24,7 +24,7 @@ use crate::pool::while_blocked;
 use crate::probe::Value;
 use crate::run::Mode;
 use crate::signal::block_on;
-use crate::store::MessageRecord;
+use crate::store::{Answer, DropMessage, MessageRecord, Op};
 
 /// What messages are about, and the type of their values. A constant that senders and receivers share:
 /// `const APPROVAL: Topic<Decision> = Topic::new("approval");`
@@ -194,7 +194,8 @@ pub fn send_once_polled<T: Value>(
 /// `None` if none has come within `timeout`. `Duration::MAX` waits for ever.
 ///
 /// Messages of one topic come in the order in which they were sent, each once: it counts as received when that is
-/// recorded, and waits again after `Engine::rewind` drops the record. The time counts from the operation that the run
+/// recorded, and waits again after `Engine::rewind` drops the record. One that is no `T` is not received: it halts the
+/// run with [`Error::UndecodableMessage`], until a program comes that can read it, or [`Engine::drop_message`] drops it. The time counts from the operation that the run
 /// recorded last, and goes on while nobody executes the run. A run in the background that waits longer than a second
 /// is unloaded from memory until then.
 ///
@@ -296,5 +297,39 @@ impl Engine {
     pub fn messages(&self, id: impl AsRef<str>) -> Result<Vec<MessageRecord>, Error> {
         let id = WorkflowId::new(id)?;
         self.core.reader().messages(&id).map_err(|source| Error::store(&id, source))
+    }
+
+    /// Drops the message with this key that was sent to the run `id` and not received: one that no running program can
+    /// read, say, which halts the run each time that it comes to it. [`Engine::messages`] tells the keys. Whether there
+    /// was one: to drop it again changes nothing, and neither does a key that no message of the run has.
+    ///
+    /// Its key is forgotten with it, so who sends it once more does send it. The run is left as it is: a halted one goes
+    /// on by [`Engine::retry`] or the next call.
+    ///
+    /// # Errors
+    /// [`Error::UnknownRun`]; [`Error::MessageReceived`] if the run has received it; [`Error::Live`] while the run is
+    /// being executed, here or by another process, since it may be about to receive the message.
+    ///
+    /// # Durability
+    /// It is dropped for good when this returns.
+    ///
+    /// # Examples
+    /// ```
+    /// # use durable_core::{Engine, Error};
+    /// # let engine = Engine::in_memory()?;
+    /// let refused = engine.drop_message("order-123", "event-77");
+    /// assert!(matches!(refused, Err(Error::UnknownRun { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn drop_message(&self, id: impl AsRef<str>, key: &str) -> Result<bool, Error> {
+        let id = WorkflowId::new(id)?;
+        let answer = self.change(&id, |expected| {
+            Ok(Op::DropMessage(DropMessage { id: id.clone(), expected, key: key.to_owned() }))
+        })?;
+        match answer {
+            Some(Answer::Dropped(dropped)) => Ok(dropped > 0),
+            Some(_) => Err(Error::MessageReceived { workflow: id, key: key.to_owned() }),
+            None => Err(Error::UnknownRun { workflow: id }),
+        }
     }
 }

@@ -43,8 +43,8 @@ pub use durability::Durability;
 pub use filter::{Filter, Listed};
 pub use message::{Awaits, EventRecord, MessageRecord, Token};
 pub use op::{
-    Act, Answer, Ask, Claim, Disown, Effect, End, Finish, Fork, Message, Op, Publish, Record, Release,
-    Reopen, Reset, Rewind, Start,
+    Act, Answer, Ask, Claim, Disown, DropMessage, Effect, End, Finish, Fork, Message, Op, Publish, Record,
+    Release, Reopen, Reset, Rewind, Start,
 };
 #[cfg(feature = "sqlite")]
 pub use refused::OpenError;

@@ -94,7 +94,7 @@ fn a_divergence_names_both_sides_and_what_to_do() {
 
 #[test]
 fn a_step_that_was_interrupted_says_so() {
-    let failed = crate::StepFailed::new(crate::FailureKind::Interrupted, "charge_0", "nobody knows", 0);
+    let failed = StepFailed::new(crate::FailureKind::Interrupted, "charge_0", "nobody knows", 0);
     assert!(failed.is_interrupted());
     assert_eq!(failed.to_string(), "step `charge_0` was interrupted: nobody knows");
 }
@@ -169,7 +169,7 @@ fn a_call_that_is_refused_says_what_to_call() {
     );
     check(
         Error::Live { workflow: id() },
-        "workflow \"order-7\" is running; it can be reset, rewound or deleted once it has stopped",
+        "workflow \"order-7\" is running; it can be reset, rewound or deleted, or lose a message, once it has stopped",
     );
     let refused = |refused| Error::ForkRefused(Box::new(refused));
     let (workflow, taken) = (id(), WorkflowId::new("order-8").unwrap());
@@ -250,6 +250,20 @@ fn values_that_cannot_go_in_or_out_are_named_with_their_step() {
         "step `charge_0` of workflow \"order-7\" (src/orders.rs:12) cannot be replayed: what is stored cannot be read as \
          `u32`: expected u32; if the type has changed, give new fields `#[serde(default)]` and keep the names of old ones \
          as `alias`; or run the build that recorded it, or drop it with `Engine::rewind`",
+    );
+    let (workflow, key, site) = (id(), "event-77".to_owned(), SITE);
+    let source = Arc::new(Undecodable::Json { type_name: "u32", reason: "expected u32".into() });
+    check(
+        Error::UndecodableMessage { workflow, topic: "paid", key, site, source },
+        "the next message about `paid` of workflow \"order-7\" cannot be received at src/orders.rs:12: what is stored \
+         cannot be read as `u32`: expected u32; if the type has changed, give new fields `#[serde(default)]` and keep the \
+         names of old ones as `alias`; or drop the message with `Engine::drop_message(\"order-7\", \"event-77\")`, and try \
+         the run again",
+    );
+    check(
+        Error::MessageReceived { workflow: id(), key: "event-77".into() },
+        "the message \"event-77\" of workflow \"order-7\" was received; `Engine::rewind` to the step that received it gives \
+         it back",
     );
     let mismatch = InputMismatch {
         workflow: id(),

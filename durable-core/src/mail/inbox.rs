@@ -13,7 +13,7 @@ use crate::history::Text;
 use crate::key::{Site, WorkflowId};
 use crate::lookout::{Lookout, deadline, engine_of};
 use crate::memo::is_unwinding;
-use crate::outcome::{Encoded, Json, decode_input};
+use crate::outcome::{Encoded, Json, Undecodable, decode_input};
 use crate::probe::Value;
 use crate::run::{Ambient, Mode, Run};
 use crate::scope::Scope;
@@ -79,7 +79,10 @@ pub(super) async fn receive<T: Value>(
         };
         let json = format!("[{}]", message.value);
         // Before it counts as received: what this program cannot read waits for one that can.
-        drop(decode::<T>(&call, &json)?);
+        if let Err(source) = check::<T>(&message.value, &json) {
+            let (workflow, key, source) = (id, message.key, Arc::new(source));
+            return Err(Error::UndecodableMessage { workflow, topic: topic.name, key, site, source });
+        }
         let outcome = completed(json.clone());
         let (received, at, answer) = call.act(outcome, Effect::Receive(message.number), mode).await?;
         call = received;
@@ -112,8 +115,17 @@ pub(crate) fn give_back<T: Value>(call: Call, output: &Text) -> Result<Option<T>
 }
 
 pub(crate) fn decode<T: Value>(call: &Call, json: &str) -> Result<Option<T>, Error> {
-    let decoded = decode_input(Json::<Option<(T,)>>::NEW, json);
-    let (value, _) = decoded.map_err(|source| call.undecodable(source))?;
+    decode_json(json).map_err(|source| call.undecodable(source))
+}
+
+/// That a message is a `T`, as it was sent and as it is recorded.
+fn check<T: Value>(value: &str, json: &str) -> Result<(), Undecodable> {
+    decode_input(Json::<T>::NEW, value)?;
+    decode_json::<T>(json).map(drop)
+}
+
+fn decode_json<T: Value>(json: &str) -> Result<Option<T>, Undecodable> {
+    let (value, _) = decode_input(Json::<Option<(T,)>>::NEW, json)?;
     Ok(value.map(|(value,)| value))
 }
 

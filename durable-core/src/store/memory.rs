@@ -94,6 +94,7 @@ impl Tables {
             }
             Op::Rewind(rewind) => self.rewind(rewind),
             Op::Fork(fork) => self.fork(fork),
+            Op::DropMessage(drop) => self.drop_message(drop),
             Op::Reset(reset) => self.reset(reset),
         }
     }

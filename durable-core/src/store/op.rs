@@ -45,6 +45,9 @@ pub enum Op {
     /// Copies what comes before a position to a new run, which nobody executes. [`Answer::Forked`],
     /// [`Answer::Exists`] if the id is taken by anything else than this fork before it ran, or [`Answer::Lost`].
     Fork(Fork),
+    /// Drops the message of this key that a run has not received; nobody may execute the run. [`Answer::Dropped`] with
+    /// how many there were, [`Answer::Exists`] if it was received, or [`Answer::Lost`].
+    DropMessage(DropMessage),
     /// Forgets a run. [`Answer::Done`], [`Answer::Lost`] if its epoch is not `expected`, also when there is
     /// no such run.
     Reset(Reset),
@@ -282,6 +285,17 @@ pub struct Fork {
     pub at: Timestamp,
 }
 
+/// See [`Op::DropMessage`].
+#[derive(Debug, Clone)]
+pub struct DropMessage {
+    /// The run that it was sent to.
+    pub id: WorkflowId,
+    /// The epoch that the caller has read.
+    pub expected: Epoch,
+    /// What tells it from the run's other messages.
+    pub key: String,
+}
+
 /// See [`Op::Reset`].
 #[derive(Debug, Clone)]
 pub struct Reset {
@@ -298,7 +312,7 @@ pub struct Reset {
 pub enum Answer {
     /// The run was inserted, with this ownership.
     Started(Epoch),
-    /// The id is taken; nothing changed.
+    /// The id is taken, or the message received; nothing changed.
     Exists,
     /// The run was taken up, with this ownership.
     Claimed(Epoch),
@@ -314,7 +328,7 @@ pub enum Answer {
     Asked(Vec<WorkflowId>),
     /// The message was not put anywhere: there is no such run, or it has ended like this and will not look.
     Undelivered(Option<RunStatus>),
-    /// So many steps were dropped.
+    /// So many steps or messages were dropped.
     Dropped(u64),
     /// The new run has so many steps.
     Forked(u64),

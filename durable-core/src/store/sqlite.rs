@@ -229,6 +229,7 @@ fn apply_op(connection: &Connection, op: &Op) -> Result<Answer, OpError> {
         Op::Reopen(op) => reopen(connection, op),
         Op::Rewind(op) => rewind(connection, op),
         Op::Fork(op) => forking::fork(connection, op),
+        Op::DropMessage(op) => mail::drop_message(connection, op),
         Op::Reset(op) => reset(connection, op),
     }
 }

@@ -1,7 +1,7 @@
 //! Messages and events: who gets them, once, and whom they wake.
 
 use super::*;
-use crate::store::{Act, Awaits, Effect, Message, Publish, Wanted};
+use crate::store::{Act, Awaits, DropMessage, Effect, Message, Publish, Wanted};
 
 use super::background::ask;
 
@@ -109,6 +109,35 @@ fn a_message_is_received_once() {
         bench.apply(send("a", "approval", "k2", "2"));
         let (_, number) = bench.next("a", "approval").unwrap();
         assert_eq!(bench.apply(act("B", other, &[0], Effect::Receive(number))), Answer::Lost, "not its own");
+    });
+}
+
+#[test]
+fn a_message_that_was_not_received_can_be_dropped_and_its_key_with_it() {
+    each_store(|bench| {
+        let epoch = bench.started_with(&[]);
+        let drop = |id: &str, expected, key: &str| {
+            Op::DropMessage(DropMessage { id: workflow(id), expected, key: key.to_owned() })
+        };
+        assert_eq!(bench.apply(drop("a", epoch, "k1")), Answer::Dropped(0));
+        for (key, value) in [("k1", "1"), ("k2", "2"), ("k3", "3")] {
+            bench.apply(send("a", "approval", key, value));
+        }
+        let (_, number) = bench.next("a", "approval").unwrap();
+        assert_eq!(bench.apply(act("a", epoch, &[0], Effect::Receive(number))), Answer::Done);
+        assert_eq!(bench.apply(drop("a", epoch, "k1")), Answer::Exists, "it was received");
+        for (id, expected) in [("B", epoch), ("a", Epoch(epoch.0 + 1))] {
+            assert_eq!(bench.apply(drop(id, expected, "k2")), Answer::Lost);
+        }
+        let Answer::Started(other) = bench.apply(start("B", 1)) else { panic!() };
+        assert_eq!(bench.apply(drop("B", other, "k2")), Answer::Dropped(0), "not its own");
+        assert_eq!(bench.values("a"), ["1", "2", "3"]);
+        for dropped in [1, 0] {
+            assert_eq!(bench.apply(drop("a", epoch, "k2")), Answer::Dropped(dropped));
+            assert_eq!(bench.values("a"), ["1", "3"]);
+        }
+        assert_eq!(bench.apply(send("a", "approval", "k2", "4")), Answer::Done);
+        assert_eq!(bench.values("a"), ["1", "3", "4"], "its key was forgotten, and its place is not taken");
     });
 }
 

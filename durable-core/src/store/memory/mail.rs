@@ -7,8 +7,8 @@ use super::Tables;
 use crate::clock::Timestamp;
 use crate::key::{Position, WorkflowId};
 use crate::store::{
-    Act, Answer, Awaits, Effect, EventRecord, Kind, Message, MessageRecord, Publish, Record, RunRecord,
-    Token, transition,
+    Act, Answer, Awaits, DropMessage, Effect, EventRecord, Kind, Message, MessageRecord, Publish, Record,
+    RunRecord, Token, transition,
 };
 
 #[derive(Debug, Default)]
@@ -133,6 +133,21 @@ impl Tables {
                 Answer::Done
             }
             _ => Answer::Lost,
+        }
+    }
+
+    pub(super) fn drop_message(&mut self, drop: &DropMessage) -> Answer {
+        if self.at(&drop.id, drop.expected).is_none() {
+            return Answer::Lost;
+        }
+        let found = self.mail.of(&drop.id).find(|message| message.key == drop.key);
+        match found.map(|message| (message.number, &message.received)) {
+            None => Answer::Dropped(0),
+            Some((_, Some(_))) => Answer::Exists,
+            Some((number, None)) => {
+                self.mail.messages.remove(&number);
+                Answer::Dropped(1)
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::failure::OpError;
 use super::steps::{insert_step, mark, recorded};
-use super::{DROP_ONE, POSITIONS, load, load_at, save};
+use super::{AT, DROP_ONE, POSITIONS, load, load_at, save};
 use crate::clock::Timestamp;
 use crate::key::{Position, WorkflowId};
 use crate::store::row::{
@@ -12,8 +12,8 @@ use crate::store::row::{
     step_columns,
 };
 use crate::store::{
-    Act, Answer, Awaits, Effect, EventRecord, Message, MessageRecord, Publish, Record, RunRecord, StepRecord,
-    Token, transition,
+    Act, Answer, Awaits, DropMessage, Effect, EventRecord, Message, MessageRecord, Publish, Record,
+    RunRecord, StepRecord, Token, transition,
 };
 
 /// The outcome goes first: whoever may not record it must have no effect either.
@@ -80,6 +80,20 @@ fn receive(connection: &Connection, number: i64, record: &Record) -> Result<Answ
         }
         _ => Ok(Answer::Lost),
     }
+}
+
+const DROP_MESSAGE: &str = "delete from messages where workflow_id = ?1 and key = ?2 and received is null";
+
+/// Asks nothing of the row but its key, so that a damaged message can be dropped. Nobody executes the run, so nobody
+/// has read the message and is about to receive another one that got its number.
+pub(super) fn drop_message(connection: &Connection, op: &DropMessage) -> Result<Answer, OpError> {
+    if !connection.prepare_cached(AT)?.exists(params![op.id.as_str(), op.expected.0])? {
+        return Ok(Answer::Lost);
+    }
+    let dropped = connection.prepare_cached(DROP_MESSAGE)?.execute(params![op.id.as_str(), op.key])?;
+    let is_received =
+        dropped == 0 && connection.prepare_cached(IS_SENT)?.exists(params![op.id.as_str(), op.key])?;
+    Ok(if is_received { Answer::Exists } else { Answer::Dropped(dropped as u64) })
 }
 
 fn message_at(
