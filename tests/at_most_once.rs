@@ -182,7 +182,11 @@ fn the_failure_says_what_is_not_known_and_what_to_do() {
     assert_eq!((failed.kind(), failed.step(), failed.attempts()), (FailureKind::Interrupted, "wire_1", 0));
     let text = failed.to_string();
     assert!(text.starts_with("step `wire_1` was interrupted: it runs at most once and had begun"), "{text}");
-    assert!(text.contains(r#"`Engine::rewind("a", "wire_1")` has it run again"#), "{text}");
+    assert!(text.contains(r#"had begun in workflow "a","#), "{text}");
+    assert!(
+        text.contains(r#"`Engine::rewind(id, "wire_1")` has it run again, there or in a fork"#),
+        "{text}"
+    );
     assert!(text.contains("tests/at_most_once.rs:"), "{text}");
     let row = &engine.steps("a").unwrap()[1];
     assert_eq!((row.kind, row.status, row.attempts), (Kind::Once, StepStatus::Failed, 0));
@@ -243,6 +247,42 @@ fn an_interruption_that_is_handled_replays_as_it_was() {
     engine.rewind("a", "note_1").unwrap();
     assert_eq!(pay_or_ask::durable("a").on(&engine).run().unwrap(), 10);
     assert_eq!(log.lines(), ["wire ada", "note ask the bank", "note ask the bank"]);
+}
+
+#[step]
+fn tell(what: &str) -> u32 {
+    Log::note(what);
+    1
+}
+
+#[workflow]
+fn pay_or_tell() -> u32 {
+    wire("ada").map_or_else(|failed| tell(&failed.to_string()) + note("told"), |wired| wired)
+}
+
+/// Bug: the failure that a fork has copied named the original as the run to rewind. What was told of it later has the
+/// text in its arguments, so it stays as it is, and says where the step had begun.
+#[test]
+fn an_interruption_in_a_fork_says_in_which_run_the_step_had_begun() {
+    let Bench { engine, log, room, .. } = bench();
+    room.leave(2);
+    pay_or_tell::durable("a").on(&engine).run().unwrap_err();
+    room.leave(u32::MAX);
+    assert_eq!(pay_or_tell::durable("a").on(&engine).run().unwrap(), 2);
+    for (from, told) in [("tell_1", 1), ("note_2", 0)] {
+        log.take();
+        engine.fork("a", from, "b").unwrap();
+        assert_eq!(pay_or_tell::durable("b").on(&engine).run().unwrap(), 2);
+        let texts: Vec<_> = log.take().into_iter().filter(|line| line.contains("wire_0")).collect();
+        assert_eq!(texts.len(), told, "{texts:?}");
+        let names_the_run =
+            |text: &String| text.contains(r#"begun in workflow "a""#) && text.contains("rewind(id, ");
+        assert!(texts.iter().all(names_the_run), "{texts:?}");
+        engine.reset("b").unwrap();
+    }
+    engine.fork("a", "tell_1", "b").unwrap();
+    assert_eq!(engine.rewind("b", "wire_0").unwrap(), 1);
+    assert_eq!(pay_or_tell::durable("b").on(&engine).run().unwrap(), 7);
 }
 
 #[step(at_most_once)]

@@ -224,11 +224,14 @@ impl Call {
         self.slot == Slot::Begun
     }
 
+    /// A fork has this text too, also where what is recorded later rests on it: so it says in which run the step began,
+    /// and not in which it is read.
     fn interrupted(&self) -> Result<Encoded, Error> {
         let (workflow, key) = (&self.run().id, self.key().as_str());
         let message = format!(
-            "it runs at most once and had begun, but how it ended was never recorded, so nobody knows whether it took \
-             effect; `Engine::rewind({workflow:?}, {key:?})` has it run again (declared at {})",
+            "it runs at most once and had begun in workflow {workflow:?}, but how it ended was never recorded, so nobody \
+             knows whether it took effect; `Engine::rewind(id, {key:?})` has it run again, there or in a fork (declared \
+             at {})",
             self.ticket.what.site
         );
         let failed = StepFailed::new(FailureKind::Interrupted, key, message, 0);
