@@ -15,9 +15,10 @@ use crate::clock::Timestamp;
 use crate::failed::StepFailed;
 use crate::key::{InvalidId, Site, WorkflowId};
 use crate::outcome::{Undecodable, Unstorable};
-use crate::store::{Kind, RunStatus, StoreError, Wanted};
+use crate::store::{RunStatus, StoreError, Wanted};
 
 pub use fork_refused::ForkRefused;
+pub(crate) use mismatch::{CHILD, kind_word};
 pub use mismatch::{Difference, Divergence, InputMismatch, Operation, Overlap, Unstructured};
 pub use returned::RunError;
 
@@ -418,27 +419,5 @@ impl Error {
 impl From<std::convert::Infallible> for Error {
     fn from(never: std::convert::Infallible) -> Self {
         match never {}
-    }
-}
-
-/// The word for an inline child.
-pub(crate) const CHILD: &str = "child";
-
-/// The word for a kind of operation in errors.
-pub(crate) fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Step | Kind::Once => "step",
-        Kind::Patch => "patch",
-        Kind::Child => CHILD,
-        Kind::Workflow => "workflow",
-        Kind::Sleep => "sleep",
-        Kind::Start => "start",
-        Kind::Message => "send",
-        Kind::Receive => "receive",
-        Kind::SetEvent => "set_event",
-        Kind::GetEvent => "get_event",
-        Kind::Race => "race",
-        Kind::TryJoin => "try_join",
-        Kind::Next => "next",
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::key::{Position, StepKey, WorkflowId};
+use crate::store::Kind;
 
 /// One operation, as it is named in an error: its name, its kind and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,7 +198,8 @@ impl fmt::Display for Unstructured {
             Overlap::Running => write!(
                 f,
                 "workflow {workflow:?}: {second} began while {first} was still running in the same scope, so the scheduler \
-                 would decide their order; run them with durable::join, scope or map, or durable::join!, join_all or future::map"
+                 would decide their order; run them with durable::join, scope or map, or durable::join!, join_all or future::map, or \
+                 where the first to end decides, with durable::race! or select!"
             ),
             Overlap::Dropped => write!(
                 f,
@@ -272,3 +274,25 @@ impl fmt::Display for InputMismatch {
 }
 
 impl std::error::Error for InputMismatch {}
+
+/// The word for an inline child.
+pub(crate) const CHILD: &str = "child";
+
+/// The word for a kind of operation in errors.
+pub(crate) fn kind_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Step | Kind::Once => "step",
+        Kind::Patch => "patch",
+        Kind::Child => CHILD,
+        Kind::Workflow => "workflow",
+        Kind::Sleep => "sleep",
+        Kind::Start => "start",
+        Kind::Message => "send",
+        Kind::Receive => "receive",
+        Kind::SetEvent => "set_event",
+        Kind::GetEvent => "get_event",
+        Kind::Race => "race",
+        Kind::TryJoin => "try_join",
+        Kind::Next => "next",
+    }
+}

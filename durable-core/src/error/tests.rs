@@ -109,7 +109,7 @@ fn what_only_timing_would_order_names_both_operations() {
         unstructured(Overlap::Running),
         "workflow \"order-7\": step `b` (src/orders.rs:12) began while step `a` (src/orders.rs:12) was still running in \
          the same scope, so the scheduler would decide their order; run them with durable::join, scope or map, or \
-         durable::join!, join_all or future::map",
+         durable::join!, join_all or future::map, or where the first to end decides, with durable::race! or select!",
     );
     check(
         unstructured(Overlap::Dropped),
