@@ -157,6 +157,26 @@ fn a_damaged_step_can_be_dropped_by_a_rewind() {
     assert_eq!(log.lines(), ["first", "second", "second"]);
 }
 
+/// Bug: one row whose position was no blob kept its run from every rewind. Cause: all positions were read as blobs.
+#[test]
+fn a_rewind_drops_what_has_no_position() {
+    for forged in ["'text'", "7", "x'00'"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.db");
+        let (log, switches) = (Log::default(), Switches::default());
+        let engine = support::builder(&log, &switches).open(&path).unwrap();
+        assert_eq!(two_steps::durable("a").on(&engine).run().unwrap(), "FIRSTSECOND");
+        let database = rusqlite::Connection::open(&path).unwrap();
+        database
+            .execute(&format!("update steps set position = {forged} where step_key = 'work_1'"), [])
+            .unwrap();
+        let unknown = engine.rewind("a", "work_1").unwrap_err();
+        assert!(matches!(unknown, Error::UnknownStep { .. }), "{unknown}");
+        assert_eq!(engine.rewind("a", "work_0").unwrap(), 2, "{forged}");
+        assert_eq!(two_steps::durable("a").on(&engine).run().unwrap(), "FIRSTSECOND");
+    }
+}
+
 #[step]
 fn pay() -> u32 {
     Log::note("pay");

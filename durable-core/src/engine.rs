@@ -105,7 +105,9 @@ impl Engine {
 
     /// Drops the recorded step with this key, all after it, and the results of the inline children and the
     /// decisions of the races that it lies in. The next `run_durable` goes on from there, whatever state the
-    /// run was in. Returns how many steps were dropped.
+    /// run was in. Returns how many steps were dropped. A row whose position cannot be read goes too, wherever it stood;
+    /// no key leads to it, so name a step before it. Messages that the dropped steps had received wait again; one that
+    /// no step has received is dropped by [`Engine::drop_message`].
     ///
     /// # Errors
     /// [`Error::UnknownRun`], [`Error::UnknownStep`], and [`Error::Live`] while the run is being executed.

@@ -13,6 +13,7 @@ mod steps;
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use self::failure::{Failure, OpError, is_harmless, is_of_one_statement, unavailable};
@@ -383,15 +384,16 @@ fn rewind(connection: &Connection, op: &Rewind) -> Result<Answer, OpError> {
     mail::put_back(connection, &op.id, |position| transition::is_rewound(position, &op.from))?;
     let races = mail::decisions(connection, &op.id, |position| transition::is_rewound(position, &op.from))?;
     let mut statement = connection.prepare_cached(POSITIONS)?;
-    let positions = statement.query_map([op.id.as_str()], |row| row.get::<_, Vec<u8>>(0))?;
+    let positions = statement.query_map([op.id.as_str()], |row| row.get::<_, Value>(0))?;
     let positions: Vec<_> = positions.collect::<Result<_, _>>()?;
     let mut drop_one = connection.prepare_cached(DROP_ONE)?;
     let mut dropped = 0;
-    for bytes in positions {
+    for stored in positions {
+        let position = if let Value::Blob(bytes) = &stored { Position::from_bytes(bytes) } else { None };
         // A position that cannot be read lies after nothing; it goes too, since the run is to go on from what
         // is left.
-        if Position::from_bytes(&bytes).is_none_or(|position| transition::is_rewound(&position, &op.from)) {
-            dropped += drop_one.execute(params![op.id.as_str(), bytes])?;
+        if position.is_none_or(|position| transition::is_rewound(&position, &op.from)) {
+            dropped += drop_one.execute(params![op.id.as_str(), stored])?;
         }
     }
     dropped += mail::receive_again(connection, &op.id, &races)?;

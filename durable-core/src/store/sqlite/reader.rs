@@ -104,10 +104,11 @@ impl StepReader for SqliteReader {
     }
 
     fn position(&mut self, id: &WorkflowId, key: &str) -> Result<Option<Position>, StoreError> {
-        let read = |row: &rusqlite::Row<'_>| row.get::<_, Vec<u8>>(0);
+        // What is no blob is no position either: a key leads nowhere there.
+        let read = |row: &rusqlite::Row<'_>| Ok(row.get::<_, Vec<u8>>(0).ok());
         let row = || self.connection.prepare_cached(POSITION)?.query_row([id.as_str(), key], read).optional();
         let bytes = row().map_err(|error| unavailable("find a step", &error))?;
-        Ok(bytes.and_then(|bytes| Position::from_bytes(&bytes)))
+        Ok(bytes.flatten().and_then(|bytes| Position::from_bytes(&bytes)))
     }
 
     fn inspect(
