@@ -12,16 +12,9 @@ use std::time::Duration;
 
 use crashes::{check_crashes, output, rows};
 use durable::store::{Kind, StepStatus};
-use durable::{Error, RunError, step, workflow};
+use durable::{Error, RunError, TestClock, Topic, step, workflow};
 use smol::future::FutureExt as _;
-use support::{HeldClock, Log, Switches, block_on, engine, keys};
-
-/// Comes back to the executor so many times before it is ready.
-async fn turns(count: u32) {
-    for _ in 0..count {
-        smol::future::yield_now().await;
-    }
-}
+use support::{HeldClock, Log, Switches, block_on, builder, engine, keys, turns};
 
 /// A step that takes so many turns.
 #[step]
@@ -210,7 +203,7 @@ fn polled<F: Future + Unpin>(run: &mut F) -> Option<F::Output> {
 #[test]
 fn a_call_for_the_next_branch_that_loses_takes_nothing_out() {
     let (log, switches, clock) = (Log::default(), Switches::default(), HeldClock::default());
-    let engine = support::builder(&log, &switches).clock(clock.clone()).in_memory().unwrap();
+    let engine = builder(&log, &switches).clock(clock.clone()).in_memory().unwrap();
     let run = || with_timeouts::durable("x").on(&engine).run();
     let mut first = run();
     for _ in 0..6 {
@@ -324,7 +317,7 @@ async fn sleeps_beside() -> u32 {
 #[test]
 fn a_run_in_the_background_stays_in_memory_while_it_has_a_stream() {
     let (log, switches, clock) = (Log::default(), Switches::default(), HeldClock::default());
-    let engine = support::builder(&log, &switches).clock(clock.clone()).in_memory().unwrap();
+    let engine = builder(&log, &switches).clock(clock.clone()).in_memory().unwrap();
     let handle = block_on(sleeps_beside::durable("x").on(&engine).start()).unwrap();
     while output(&engine, "x", "sleep_2").is_none() {
         std::thread::yield_now();
@@ -351,7 +344,7 @@ async fn moves() -> u32 {
 #[test]
 fn a_stream_that_is_asked_outside_its_run_ends_it() {
     let (log, switches, tasks) = (Log::default(), Switches::default(), Tasks::default());
-    let engine = support::builder(&log, &switches).with(Tasks::clone(&tasks)).in_memory().unwrap();
+    let engine = builder(&log, &switches).with(Tasks::clone(&tasks)).in_memory().unwrap();
     let error = smol::block_on(tasks.run(moves::durable("x").on(&engine).run())).unwrap_err();
     let RunError::Engine(Error::Unstructured(moved)) = &error else { panic!("{error}") };
     assert!(moved.to_string().contains("construct `unordered` (tests/unordered.rs:"), "{moved}");
@@ -374,11 +367,44 @@ async fn many(count: u32) -> u64 {
 #[test]
 fn a_long_stream_is_replayed_in_its_order_in_windows_too() {
     let (log, switches) = (Log::default(), Switches::default());
-    let engine = support::builder(&log, &switches).history_bytes_max(0).in_memory().unwrap();
+    let engine = builder(&log, &switches).history_bytes_max(0).in_memory().unwrap();
     let run = || block_on(many::durable("x", 1_000).on(&engine).run()).unwrap();
     assert_eq!(run(), 999 * 500);
     let order = rows(&engine, "x");
     engine.rewind("x", "next_900").unwrap();
     assert_eq!(run(), 999 * 500);
     assert_eq!(rows(&engine, "x")[..899], order[..899]);
+}
+
+const WORD: Topic<String> = Topic::new("word");
+
+/// A branch that has received what it is not asked for any more, once a step has failed.
+#[workflow]
+async fn listens() -> Result<(Option<String>, Option<String>), String> {
+    let branches = [true, false].map(|hears| async move {
+        let word = if hears { durable::future::recv(WORD, Duration::MAX).await } else { None };
+        turns(if hears { 100 } else { 10 }).await;
+        word
+    });
+    let mut stream = durable::unordered(branches, 2);
+    assert_eq!(stream.next().await, Some((1, None)));
+    fetch("between", 1).await?;
+    let heard = stream.next().await.and_then(|(_, word)| word);
+    Ok((heard, durable::future::recv(WORD, Duration::ZERO).await))
+}
+
+/// The reason why it stays with the branch: that a stream was dropped is recorded nowhere, and here it was not for good.
+#[test]
+fn what_a_branch_had_received_when_its_stream_was_dropped_is_received_once() {
+    let switches = Switches::default();
+    let builder = builder(&Log::default(), &switches).clock(TestClock::default());
+    let engine = builder.in_memory().unwrap();
+    switches.set("between");
+    block_on(listens::durable("a").on(&engine).start_after(Duration::from_hours(1))).unwrap();
+    engine.send("a", WORD, "word".to_owned()).unwrap();
+    let failed = block_on(listens::durable("a").on(&engine).run());
+    assert!(matches!(failed, Err(RunError::Failed(_))), "{failed:?}");
+    assert_eq!(engine.messages("a").unwrap()[0].received.as_ref().unwrap().to_string(), "0.0.0");
+    switches.clear();
+    assert_eq!(block_on(listens::durable("a").on(&engine).run()).unwrap(), (Some("word".to_owned()), None));
 }

@@ -32,7 +32,8 @@ use crate::store::StepStatus;
 /// A stream that is dropped before all have come out drops the others where they stand, as a
 /// [`race`](crate::race) does.
 /// What such a branch has received by then ([`recv`](crate::recv)) stays received, so receive in the workflow itself, or
-/// wait until all have come out.
+/// wait until all have come out: that a stream was dropped is not recorded, and a run that failed and is tried again may
+/// ask it for that branch after all.
 ///
 /// # Examples
 /// ```
