@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use durable::store::RunStatus;
 use durable::{Engine, Error, RunError, step, workflow};
-use support::{Log, Switches, engine, keys};
+use support::{Log, Switches, engine, keys, turns};
 
 /// Runs a future to its end on this thread, with nothing but `std`.
 fn by_hand<F: Future>(future: F) -> F::Output {
@@ -35,13 +35,6 @@ fn by_hand<F: Future>(future: F) -> F::Output {
 
 fn on_tokio<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
-}
-
-/// Comes back to the executor so many times before it is ready.
-async fn turns(count: u32) {
-    for _ in 0..count {
-        smol::future::yield_now().await;
-    }
 }
 
 #[step]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use durable::store::{Kind, RunRecord};
 use durable::{Engine, Error, Handle, RunError, RunStatus, TestClock, Topic, WorkflowId, step, workflow};
-use support::{HeldClock, Log, Switches, builder, engine, keys};
+use support::{HeldClock, Log, Switches, builder, engine, keys, turns};
 
 const WORD: Topic<String> = Topic::new("word");
 const NUMBER: Topic<u32> = Topic::new("number");
@@ -537,12 +537,6 @@ fn what_the_loser_of_a_race_has_received_waits_again() {
         support::block_on(chooses::durable("a").on(&engine).run()).unwrap().1.as_deref(),
         Some("kept")
     );
-}
-
-async fn turns(count: u32) {
-    for _ in 0..count {
-        smol::future::yield_now().await;
-    }
 }
 
 #[step]

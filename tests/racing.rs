@@ -17,14 +17,7 @@ use durable::store::memory::MemoryStore;
 use durable::store::{Kind, StepStatus};
 use durable::{Error, RunError, step, workflow};
 use store::{Asks, Before, Faulty};
-use support::{Log, Switches, block_on, engine, keys};
-
-/// Comes back to the executor so many times before it is ready.
-async fn turns(count: u32) {
-    for _ in 0..count {
-        smol::future::yield_now().await;
-    }
-}
+use support::{Log, Switches, block_on, engine, keys, turns};
 
 /// A step that takes so many turns.
 #[step]

@@ -12,14 +12,7 @@ use std::time::Duration;
 
 use crashes::{check_crashes, output};
 use durable::{Engine, RunError, step, workflow};
-use support::{HeldClock, Log, Switches, block_on, keys};
-
-/// Comes back to the executor so many times before it is ready.
-async fn turns(count: u32) {
-    for _ in 0..count {
-        smol::future::yield_now().await;
-    }
-}
+use support::{HeldClock, Log, Switches, block_on, keys, turns};
 
 /// A step that takes so many turns.
 #[step]

@@ -10,14 +10,7 @@ mod support;
 use crashes::{check_crashes, output, rows};
 use durable::store::{Kind, StepStatus};
 use durable::{Error, RunError, step, workflow};
-use support::{Log, Switches, block_on, engine, keys};
-
-/// Comes back to the executor so many times before it is ready.
-async fn turns(count: u32) {
-    for _ in 0..count {
-        smol::future::yield_now().await;
-    }
-}
+use support::{Log, Switches, block_on, engine, keys, turns};
 
 /// A step that takes so many turns.
 #[step]

@@ -75,6 +75,13 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 /// When a [`HeldClock`] starts: 2020-01-01T00:00:00Z.
 pub(crate) const HELD_START_MS: i64 = 1_577_836_800_000;
 
+/// Comes back to the executor so many times before it is ready.
+pub(crate) async fn turns(count: u32) {
+    for _ in 0..count {
+        smol::future::yield_now().await;
+    }
+}
+
 /// A clock whose time goes on only when the test says so; whoever waits, waits until then.
 #[derive(Clone, Default)]
 pub(crate) struct HeldClock(Arc<Mutex<HeldTime>>);
