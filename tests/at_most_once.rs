@@ -257,7 +257,7 @@ fn tell(what: &str) -> u32 {
 
 #[workflow]
 fn pay_or_tell() -> u32 {
-    wire("ada").map_or_else(|failed| tell(&failed.to_string()) + note("told"), |wired| wired)
+    wire("ada").unwrap_or_else(|failed| tell(&failed.to_string()) + note("told"))
 }
 
 /// Bug: the failure that a fork has copied named the original as the run to rewind. What was told of it later has the
@@ -681,7 +681,7 @@ async fn pay_in_time() -> Result<u32, StepFailed> {
 #[test]
 fn a_timeout_is_its_outcome_and_does_not_run_it_again() {
     let (log, switches) = (Log::default(), Switches::default());
-    let engine = builder(&log, &switches).clock(durable::TestClock::default()).in_memory().unwrap();
+    let engine = builder(&log, &switches).clock(TestClock::default()).in_memory().unwrap();
     for _ in 0..2 {
         let ended = block_on(pay_in_time::durable("a").on(&engine).run());
         let Err(RunError::Failed(failed)) = ended else { panic!("{ended:?}") };
