@@ -76,6 +76,12 @@ pub mod __private {
 /// ```
 #[macro_export]
 macro_rules! join {
+    ($a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $f:expr, $g:expr, $h:expr, $i:expr, $j:expr, $k:expr, $l:expr, $m:expr $(, $($rest:tt)*)?) => {
+        ::core::compile_error!(
+            "`durable::join!` takes 12 futures at most; await more of one type with `durable::future::join_all`, or put \
+             some of them into a `join!` of their own"
+        )
+    };
     ($($future:expr),+ $(,)?) => {
         $crate::__private::join_tuple(
             $crate::__private::Site { file: ::core::file!(), line: ::core::line!() },
@@ -118,6 +124,12 @@ macro_rules! try_join {
             $(::core::result::Result::Err($crate::__private::Won::$won(error)) => ::core::result::Result::Err(error),)+
         }
     }};
+    (@arms [] [$($arms:tt)*] $($more:tt)+) => {
+        ::core::compile_error!(
+            "`durable::try_join!` takes 12 futures at most; await more of one type with `durable::future::try_join_all`, or \
+             put some of them into a `try_join!` of their own"
+        )
+    };
     (@arms [$letter:ident $($letters:ident)*] [$($arms:tt)*] $future:expr $(, $($rest:expr),*)?) => {
         $crate::try_join!(@arms [$($letters)*] [$($arms)* ($letter, $future)] $($($rest),*)?)
     };
@@ -148,6 +160,12 @@ macro_rules! race {
     (@arms [$($letter:ident)*] [$($arms:tt)*]) => {
         $crate::__race!("race", $($arms)*)
     };
+    (@arms [] [$($arms:tt)*] $($more:tt)+) => {
+        ::core::compile_error!(
+            "`durable::race!` takes 12 futures at most; race more of one type with `durable::race`, or put some of them into \
+             a `race!` of their own"
+        )
+    };
     (@arms [$letter:ident $($letters:ident)*] [$($arms:tt)*] $future:expr $(, $($rest:expr),*)?) => {
         $crate::race!(@arms [$($letters)*] [$($arms)* ($letter, won, $future, won)] $($($rest),*)?)
     };
@@ -168,7 +186,11 @@ macro_rules! __race {
         )
         .await;
         match ended {
-            $($crate::__private::Won::$letter($pattern) => $then,)+
+            // A `let`, since its pattern is what the compiler shows then if it does not fit all values.
+            $($crate::__private::Won::$letter(output) => {
+                let $pattern = output;
+                $then
+            })+
         }
     }};
 }
@@ -200,6 +222,30 @@ macro_rules! __race {
 macro_rules! select {
     (@arms [$($letter:ident)*] [$($arms:tt)*]) => {
         $crate::__race!("select", $($arms)*)
+    };
+    (@arms [$($letters:ident)*] [$($arms:tt)*] biased; $($rest:tt)*) => {
+        ::core::compile_error!(
+            "`durable::select!` has no `biased;`: its futures are polled in the order in which they are written; leave it out"
+        )
+    };
+    (@arms [$($letters:ident)*] [$($arms:tt)*] else => $($rest:tt)*) => {
+        ::core::compile_error!(
+            "`durable::select!` has no `else`: every arm takes whatever its future returns, so one of them always ends it; \
+             take what does not fit apart in the expression of its arm"
+        )
+    };
+    (@arms [] [$($arms:tt)*] $($more:tt)+) => {
+        ::core::compile_error!(
+            "`durable::select!` takes 12 arms at most; race futures of one type with `durable::race`, or put some of them \
+             into a `select!` of their own"
+        )
+    };
+    (@arms [$($letters:ident)*] [$($arms:tt)*] $pattern:pat = $future:expr, if $($rest:tt)*) => {
+        ::core::compile_error!(
+            "an arm of `durable::select!` cannot have an `if`: a replay has to find as many branches as were recorded; \
+             await a future that never ends where the condition does not hold: \
+             `async { if condition { future.await } else { ::std::future::pending().await } }`"
+        )
     };
     (@arms [$letter:ident $($letters:ident)*] [$($arms:tt)*] $pattern:pat = $future:expr => $then:block, $($rest:tt)*) => {
         $crate::select!(@arms [$($letters)*] [$($arms)* ($letter, $pattern, $future, $then)] $($rest)*)

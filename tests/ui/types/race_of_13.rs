@@ -1,0 +1,10 @@
+// `race!` takes 12 futures at most.
+async fn one() -> u8 {
+    1
+}
+
+async fn fulfil() {
+    let _ = durable::race!(one(), one(), one(), one(), one(), one(), one(), one(), one(), one(), one(), one(), one());
+}
+
+fn main() {}
