@@ -76,7 +76,10 @@ pub mod __private {
 /// ```
 #[macro_export]
 macro_rules! join {
-    ($a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $f:expr, $g:expr, $h:expr, $i:expr, $j:expr, $k:expr, $l:expr, $m:expr $(, $($rest:tt)*)?) => {
+    (
+        $a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $f:expr, $g:expr, $h:expr, $i:expr, $j:expr, $k:expr, $l:expr,
+        $m:expr $(, $($rest:tt)*)?
+    ) => {
         ::core::compile_error!(
             "`durable::join!` takes 12 futures at most; await more of one type with `durable::future::join_all`, or put \
              some of them into a `join!` of their own"

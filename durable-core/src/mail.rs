@@ -195,9 +195,9 @@ pub fn send_once_polled<T: Value>(
 ///
 /// Messages of one topic come in the order in which they were sent, each once: it counts as received when that is
 /// recorded, and waits again after `Engine::rewind` drops the record. One that is no `T` is not received: it halts the
-/// run with [`Error::UndecodableMessage`], until a program comes that can read it, or [`Engine::drop_message`] drops it. The time counts from the operation that the run
-/// recorded last, and goes on while nobody executes the run. A run in the background that waits longer than a second
-/// is unloaded from memory until then.
+/// run with [`Error::UndecodableMessage`], until a program comes that can read it, or [`Engine::drop_message`] drops it.
+/// The time counts from the operation that the run recorded last, and goes on while nobody executes the run. A run in
+/// the background that waits longer than a second is unloaded from memory until then.
 ///
 /// It blocks the thread; [`future::recv`](crate::future::recv) does not.
 ///

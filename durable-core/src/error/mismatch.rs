@@ -198,8 +198,8 @@ impl fmt::Display for Unstructured {
             Overlap::Running => write!(
                 f,
                 "workflow {workflow:?}: {second} began while {first} was still running in the same scope, so the scheduler \
-                 would decide their order; run them with durable::join, scope or map, or durable::join!, join_all or future::map, or \
-                 where the first to end decides, with durable::race! or select!"
+                 would decide their order; run them with durable::join, scope or map, or durable::join!, join_all or \
+                 future::map, or where the first to end decides, with durable::race! or select!"
             ),
             Overlap::Dropped => write!(
                 f,
