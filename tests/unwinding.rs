@@ -268,3 +268,80 @@ fn a_users_panic_is_not_taken_for_the_fault_of_another_branch() {
     assert_eq!(log.lines(), ["cleanup"], "a plain call");
     assert!(keys(&engine, "x").is_empty());
 }
+
+/// Runs this test in a process of its own, which knows its role by the environment.
+fn program(test: &str, role: &str) -> std::process::Output {
+    let mut program = std::process::Command::new(std::env::current_exe().unwrap());
+    program.args(["--exact", test, "--nocapture"]).env(role, "1").output().unwrap()
+}
+
+/// Says that it runs, where it is told to: as a step that is no part of the run any more.
+#[step]
+fn speaks(line: &str) -> u32 {
+    println!("{line}");
+    0
+}
+
+struct Speaks;
+
+impl Drop for Speaks {
+    fn drop(&mut self) {
+        speaks("the step of the drop runs");
+    }
+}
+
+#[workflow]
+fn faults_around_a_drop() -> f64 {
+    let _calls = Speaks;
+    unstorable_at_once()
+}
+
+// There is nothing that such a call could give back, and a step that ran all the same would run beside the record.
+#[test]
+fn a_step_that_a_drop_calls_while_a_fault_unwinds_ends_the_program_and_does_not_run() {
+    const TEST: &str = "a_step_that_a_drop_calls_while_a_fault_unwinds_ends_the_program_and_does_not_run";
+    const ROLE: &str = "DURABLE_TEST_FAULTS_AROUND_A_DROP";
+    if std::env::var_os(ROLE).is_some() {
+        let (log, switches) = (Log::default(), Switches::default());
+        let engine = support::builder(&log, &switches).in_memory().unwrap();
+        _ = faults_around_a_drop::durable("x").on(&engine).run();
+        println!("the program goes on");
+        return;
+    }
+    let ended = program(TEST, ROLE);
+    let (said, told) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert!(!ended.status.success() && !said.contains("the program goes on"), "{said}{told}");
+    assert!(!said.contains("the step of the drop runs"), "{said}");
+    assert!(told.contains("unstorable_at_once"), "the reason is told: {told}");
+}
+
+#[step]
+fn breaks() -> u32 {
+    panic!("it broke");
+}
+
+/// Handles a panic, and is stopped by a fault, so that the next call comes past the panic again.
+#[workflow]
+fn handles_a_panic() -> f64 {
+    println!("is caught: {}", catch_unwind(breaks).is_err());
+    unstorable_at_once()
+}
+
+// A replayed panic is a panic like any other, so the hook speaks; for the one that has just happened it has.
+#[test]
+fn the_panic_hook_speaks_once_of_a_steps_panic_and_once_of_its_replay() {
+    const TEST: &str = "the_panic_hook_speaks_once_of_a_steps_panic_and_once_of_its_replay";
+    const ROLE: &str = "DURABLE_TEST_COUNTS_PANICS";
+    if std::env::var_os(ROLE).is_some() {
+        std::panic::set_hook(Box::new(|_| println!("is told")));
+        let (log, switches) = (Log::default(), Switches::default());
+        let engine = support::builder(&log, &switches).in_memory().unwrap();
+        for _ in 0..2 {
+            handles_a_panic::durable("x").on(&engine).run().unwrap_err();
+        }
+        return;
+    }
+    let said = String::from_utf8(program(TEST, ROLE).stdout).unwrap();
+    let said: Vec<_> = said.lines().filter(|line| line.starts_with("is ")).collect();
+    assert_eq!(said, ["is told", "is caught: true", "is told", "is caught: true"]);
+}
