@@ -44,6 +44,10 @@ prove scale="10" *args:
 schedules count="10000":
     bash .ci/schedules {{count}}
 
+# What the tests notice of a file that is changed in one place after the other (docs/mutants.md); asks for cargo-mutants.
+mutants file *args:
+    cargo mutants -p durable-core -f {{file}} --test-workspace=true {{args}}
+
 # A fuzz target, `open` or `rows`, for so many seconds (fuzz/README.md); asks for cargo-fuzz and a C++ compiler.
 fuzz target seconds="900":
     cargo fuzz run -s none {{target}} -- -max_total_time={{seconds}} -timeout=30 -max_len=49152

@@ -370,9 +370,11 @@ fn a_shut_down_engine_lets_steps_finish_and_gives_its_runs_up() {
     assert!(engine.shutdown(Duration::from_mins(1)).is_empty());
     assert_eq!((keys(&engine, "a"), log.lines().len()), (vec!["gated_0".to_owned()], 0));
     assert!(matches!(gated_run::durable("b").on(&engine).start(), Err(Error::ShutDown)));
+    let mut waits = pin!(handle.into_future());
+    assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     let other = open().recover(true).open(folder.path().join("a.db")).unwrap();
     assert!(!other.handle::<gated_run>("a").unwrap().unwrap().wait().unwrap(), "what it returned is kept");
-    drop(handle);
+    assert!(!support::block_on(waits).unwrap(), "it hears of the end elsewhere");
     assert_eq!(log.lines(), ["next"]);
 }
 

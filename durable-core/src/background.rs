@@ -145,7 +145,7 @@ impl Background {
 
     /// Takes no new work, and gives up what has not begun.
     pub(crate) fn close(&self) {
-        self.attendance.stop();
+        self.attendance.take_up_no_more();
         self.workers.close();
         self.executor.close_to_new();
     }
@@ -153,6 +153,7 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
+        self.attendance.stop();
         self.close();
     }
 }
@@ -208,7 +209,9 @@ pub(crate) enum Duty {
 pub(crate) struct AttendanceState {
     pub(crate) thread: Attendant,
     nudged: bool,
-    pub(crate) duty: Duty,
+    duty: Duty,
+    /// Whether nothing is taken up any more, whoever asks for it.
+    only_tells: bool,
     /// Whether those of nobody are to be looked for.
     pub(crate) asked_to_recover: bool,
     /// The owners whose death is, or was, waited for, and those that have died since the last look.
@@ -219,11 +222,26 @@ pub(crate) struct AttendanceState {
     pub(crate) missed: Vec<WorkflowId>,
 }
 
+impl AttendanceState {
+    pub(crate) fn duty(&self) -> Duty {
+        if self.only_tells { Duty::Tell } else { self.duty }
+    }
+
+    pub(crate) fn raise(&mut self, duty: Duty) {
+        self.duty = self.duty.max(duty);
+    }
+}
+
 impl Attendance {
     /// Something has changed in this process: looks at once.
     pub(crate) fn nudge(&self) {
         self.state().nudged = true;
         self.changed.notify_all();
+    }
+
+    /// Takes up no run from now on. Those who wait for the end of one are still told of it: other processes go on.
+    fn take_up_no_more(&self) {
+        self.state().only_tells = true;
     }
 
     fn stop(&self) {

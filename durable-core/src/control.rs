@@ -105,8 +105,8 @@ impl Engine {
     /// Takes no new work in the background, and has the runs there given up: each at its next durable
     /// operation, so that steps under way end and are recorded, and at once where it waits. Returns the runs
     /// that are still executed when `deadline` has passed; they end, or are given up, later. A run that is
-    /// given up here is due for any other engine that looks after waiting runs. Calls of `run_durable` are not
-    /// touched.
+    /// given up here is due for any other engine that looks after waiting runs, and who waits for it here is told when
+    /// that has ended it. Calls of `run_durable` are not touched.
     ///
     /// It blocks this thread. On the only thread of an executor, runs that need it cannot end meanwhile, so `deadline`
     /// passes; in async code call it on a thread for blocking calls, as by tokio's `spawn_blocking`.

@@ -54,8 +54,7 @@ pub(crate) fn recover(engine: &Engine) {
 }
 
 fn raise(engine: &Engine, duty: Duty) {
-    let mut state = engine.settings.background.attendance.state();
-    state.duty = state.duty.max(duty);
+    engine.settings.background.attendance.state().raise(duty);
 }
 
 fn work(attendance: &Arc<Attendance>, core: &Weak<Core>, settings: &Weak<Settings>) {

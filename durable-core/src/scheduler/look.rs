@@ -86,7 +86,7 @@ impl Look {
             let mut state = attendance.state();
             self.note_the_dead(&mut state, engine);
             self.note_the_missed(&mut state, engine);
-            state.duty
+            state.duty()
         };
         self.deadlines.look(attendance, engine, changed || nudged)?;
         if duty < Duty::TakeUp {
