@@ -159,8 +159,7 @@ pub enum Error {
     },
     /// The message was received, so it cannot be dropped.
     #[error(
-        "the message {key:?} of workflow {workflow:?} was received; `Engine::rewind` to the step that received it gives \
-         it back"
+        "message {key:?} of workflow {workflow:?} was received; `Engine::rewind` to that step gives it back"
     )]
     MessageReceived {
         /// The run that it was sent to.
@@ -289,8 +288,7 @@ pub enum Error {
         /// The name that was asked for.
         found: &'static str,
     },
-    /// The body of a workflow panicked. The run is interrupted: the next call goes on from its recorded
-    /// steps.
+    /// The body of a workflow panicked. The run is interrupted: the next call goes on from its recorded steps.
     #[error("workflow {workflow:?} panicked: {message}; it is interrupted and can be run again")]
     Panicked {
         /// The run.
@@ -312,8 +310,7 @@ pub enum Error {
         /// The failure, as it is recorded.
         failed: Box<StepFailed>,
     },
-    /// An entry point was called while a panic unwinds (in a `Drop`): its steps could not be told from plain
-    /// calls.
+    /// An entry point was called while a panic unwinds (in a `Drop`), where steps could not be told from plain calls.
     #[error(
         "workflow {workflow:?} cannot be run while a panic unwinds its thread; run it once that is over, or on another thread"
     )]

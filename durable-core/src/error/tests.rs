@@ -262,8 +262,7 @@ fn values_that_cannot_go_in_or_out_are_named_with_their_step() {
     );
     check(
         Error::MessageReceived { workflow: id(), key: "event-77".into() },
-        "the message \"event-77\" of workflow \"order-7\" was received; `Engine::rewind` to the step that received it gives \
-         it back",
+        "message \"event-77\" of workflow \"order-7\" was received; `Engine::rewind` to that step gives it back",
     );
     let mismatch = InputMismatch {
         workflow: id(),
