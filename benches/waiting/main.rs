@@ -5,6 +5,8 @@
 #[expect(dead_code, reason = "the machine is told of as by `ratios`, which has more to ask of it")]
 mod machine;
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
@@ -118,13 +120,16 @@ fn sleeping(runs: u32) {
     print!("{}", String::from_utf8(opened.stdout).unwrap().replace("{runs}", &runs.to_string()));
 }
 
-/// The time on a processor of the threads that live now, counted in nanoseconds (`/proc/<pid>/schedstat`).
-fn cpu_of_threads() -> Duration {
-    let times = std::fs::read_dir("/proc/self/task").unwrap().map(|thread| {
-        let stat = std::fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap();
-        stat.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+/// The time on a processor of each thread that lives now, counted in nanoseconds (`/proc/<pid>/schedstat`).
+fn cpu_of_threads() -> HashMap<OsString, Duration> {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().map(Result::unwrap);
+    let times = threads.filter_map(|thread| {
+        // Gone meanwhile, as those are that had nothing to do for a while.
+        let stat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        let time = stat.split_whitespace().next()?.parse().ok()?;
+        Some((thread.file_name(), Duration::from_nanos(time)))
     });
-    Duration::from_nanos(times.sum())
+    times.collect()
 }
 
 /// What this process does while nothing happens.
@@ -135,10 +140,10 @@ fn idle(what: &str) {
     let (before, start) = (cpu_of_threads(), Instant::now());
     std::thread::sleep(TIME);
     let (after, wall) = (cpu_of_threads(), start.elapsed());
-    println!(
-        "| {what}, idle | {:.3} % CPU |",
-        after.saturating_sub(before).as_secs_f64() / wall.as_secs_f64() * 100.0
-    );
+    let spent =
+        after.iter().map(|(id, time)| time.saturating_sub(*before.get(id).unwrap_or(&Duration::ZERO)));
+    let spent = spent.sum::<Duration>().as_secs_f64();
+    println!("| {what}, idle | {:.3} % CPU |", spent / wall.as_secs_f64() * 100.0);
 }
 
 /// A process that opens a database of sleeping runs, and looks after them.
