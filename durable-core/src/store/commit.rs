@@ -227,7 +227,7 @@ impl Shared {
             (0..count).map(|_| Err(fatal.clone())).collect()
         });
         let wakers = batch.publish(answers);
-        // After the callers have been told, who need not wait for the question either.
+        // After those who sleep have been told; futures are woken a moment later, outside the lock.
         let asked = catch_unwind(AssertUnwindSafe(|| writing.store.wants_upkeep()));
         let wants_upkeep = asked.unwrap_or(false);
         if wants_upkeep {
